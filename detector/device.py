@@ -1,0 +1,50 @@
+"""Where TensorFlow computes, and with how many threads: settled once per process."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from detector.errors import NoDevice
+
+logger = logging.getLogger(__name__)
+
+
+def prepare(device: str = "auto", threads: int = 0) -> str:
+    """Set TensorFlow up before its first operation; returns its name of the device.
+
+    Args:
+        device: ``"auto"`` (the first GPU if there is one, else the CPU), ``"cpu"``,
+            ``"gpu"``, or a device as TensorFlow names it, such as ``"GPU:1"``.
+        threads: for the operations of one network; 0 leaves it to TensorFlow, which
+            takes all cores. Another number than the first has no effect in a process.
+
+    Raises:
+        NoDevice: there is no such device here.
+        ValueError: ``threads`` is negative.
+    """
+    if threads < 0:
+        raise ValueError(f"threads must be 0 or more, got {threads}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    try:
+        if threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        for gpu in gpus:
+            # Otherwise one process takes the memory of the whole card.
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        logger.warning("TensorFlow is running already; its threads and memory stay as they are")
+
+    wanted = device.upper()
+    if wanted == "AUTO":
+        wanted = "GPU:0" if gpus else "CPU:0"
+    if ":" not in wanted:
+        wanted += ":0"
+    present = {"CPU:0"} | {f"GPU:{number}" for number in range(len(gpus))}
+    if wanted not in present:
+        raise NoDevice(f"no device {device!r}; here are: {', '.join(sorted(present))}")
+    return wanted
