@@ -1,0 +1,292 @@
+"""Checkpoints: find, verify, load, save.
+
+A checkpoint is a folder with ``weights.safetensors`` (arrays only: nothing in it
+can run), ``metadata.json`` and ``MODEL_CARD.md``. The SHA-256 of the weights
+stands in the metadata and is verified before a byte of them is used.
+
+Importing this module does not import TensorFlow; loading a checkpoint does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.domain import CheckpointId, Image, Label
+from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint
+from detector.preprocessing import to_network_input
+
+if TYPE_CHECKING:
+    import keras
+
+FOLDER = Path(__file__).parent / "checkpoints"
+WEIGHTS = "weights.safetensors"
+METADATA = "metadata.json"
+CLASS_ORDER = [label.name for label in Label]
+
+BATCH = 16
+"""Faces a compiled call takes; the last batch of a video is padded to it."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """``metadata.json``. ``raw`` is the whole of it; the rest is what the code uses."""
+
+    name: str
+    version: str
+    sha256: str
+    architecture: Mapping[str, Any]
+    margin: float
+    thresholds: Mapping[str, Any]
+    calibration: Mapping[str, Any] | None
+    raw: Mapping[str, Any]
+
+    @property
+    def id(self) -> CheckpointId:
+        return CheckpointId(self.name, self.version, self.sha256)
+
+
+class LoadedCheckpoint:
+    """A trained network, ready to be asked."""
+
+    def __init__(self, metadata: Metadata, model: keras.Model, device: str) -> None:
+        import tensorflow as tf
+
+        self.metadata = metadata
+        self.model = model
+        self.device = device
+        self._call = tf.function(lambda inputs: model(inputs, training=False))
+
+    @property
+    def id(self) -> CheckpointId:
+        return self.metadata.id
+
+    @property
+    def sequence(self) -> str:
+        """How the head reads faces: ``"rows"`` or ``"frames"``."""
+        return str(self.metadata.architecture["sequence"])
+
+    @property
+    def image_size(self) -> int:
+        return int(self.metadata.architecture["image_size"])
+
+    def predict_faces(self, crops: Sequence[Image]) -> npt.NDArray[np.float32]:
+        """Predictions of single faces, for a checkpoint that reads rows.
+
+        Args:
+            crops: n arrays, RGB ``uint8``, shape (300, 300, 3).
+
+        Returns:
+            (n, 8, 2), softmax over (FAKE, REAL).
+
+        Raises:
+            ValueError: the checkpoint reads frames.
+        """
+        if self.sequence != "rows":
+            raise ValueError(f"{self.id.name} reads {self.sequence}, not single faces")
+        return self._predict([np.asarray(crop) for crop in crops], BATCH)
+
+    def predict_sequences(self, windows: Sequence[Sequence[Image]]) -> npt.NDArray[np.float32]:
+        """Predictions of windows of 8 faces, for a checkpoint that reads frames.
+
+        Args:
+            windows: m sequences of 8 crops as ``predict_faces`` takes.
+
+        Returns:
+            (m, 8, 2), softmax over (FAKE, REAL) for each face of each window.
+
+        Raises:
+            ValueError: the checkpoint reads rows.
+        """
+        if self.sequence != "frames":
+            raise ValueError(f"{self.id.name} reads {self.sequence}, not windows")
+        return self._predict([list(window) for window in windows], BATCH // 8)
+
+    def _predict(self, items: Sequence[Any], batch: int) -> npt.NDArray[np.float32]:
+        """In batches of one fixed size: another size would compile another graph."""
+        import tensorflow as tf
+
+        answers = []
+        for start in range(0, len(items), batch):
+            part = items[start : start + batch]
+            inputs = np.stack([self._input_of(item) for item in part])
+            padding = batch - len(part)
+            if padding:
+                inputs = np.concatenate([inputs, np.repeat(inputs[-1:], padding, axis=0)])
+            with tf.device(self.device):
+                answers.append(np.asarray(self._call(inputs))[: len(part)])
+        if not answers:
+            return np.empty((0, 8, 2), np.float32)
+        return np.concatenate(answers)
+
+    def _input_of(self, item: Any) -> npt.NDArray[np.float32]:
+        if isinstance(item, list):
+            return to_network_input(item, self.image_size)
+        return to_network_input([item], self.image_size)[0]
+
+
+def available() -> list[str]:
+    """Names of the installed checkpoints."""
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{METADATA}"))
+
+
+def find(name: str) -> Path:
+    """Folder of a checkpoint: an installed one's name, or a path to a folder.
+
+    Raises:
+        NoCheckpoint: there is none.
+    """
+    for folder in (FOLDER / name, Path(name)):
+        if (folder / METADATA).is_file():
+            return folder
+    raise NoCheckpoint(f"no checkpoint {name!r}; installed: {', '.join(available()) or 'none'}")
+
+
+def read_metadata(folder: Path) -> Metadata:
+    """``metadata.json`` of a checkpoint's folder.
+
+    Raises:
+        BadCheckpoint: it is not JSON, lacks an entry, or states another class order.
+    """
+    try:
+        raw = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        metadata = Metadata(
+            name=raw["name"],
+            version=raw["version"],
+            sha256=raw["sha256"],
+            architecture=raw["architecture"],
+            margin=float(raw["preprocessing"]["margin"]),
+            thresholds=raw["thresholds"],
+            calibration=raw["calibration"],
+            raw=raw,
+        )
+        class_order = raw["class_order"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadCheckpoint(f"{folder / METADATA}: {type(error).__name__}: {error}") from error
+    if class_order != CLASS_ORDER:
+        raise BadCheckpoint(f"{folder}: class order {class_order}, expected {CLASS_ORDER}")
+    return metadata
+
+
+def load(name: str = "default", device: str = "CPU:0") -> LoadedCheckpoint:
+    """Find, verify and load a checkpoint.
+
+    Args:
+        name: an installed checkpoint's name, or a path to a folder.
+        device: TensorFlow's name of a device.
+
+    Raises:
+        NoCheckpoint: there is none of this name.
+        ChecksumMismatch: the weights are not those the metadata names.
+        BadCheckpoint: metadata and arrays do not make a model of this version.
+    """
+    folder = find(name)
+    metadata = read_metadata(folder)
+    weights = _read_verified(folder, metadata.sha256)
+
+    import tensorflow as tf
+
+    from detector.model import build_model, named_variables
+
+    try:
+        with tf.device(device):
+            model = build_model(**metadata.architecture)
+    except (TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{folder}: architecture: {error}") from error
+    variables = dict(named_variables(model))
+    if variables.keys() != weights.keys():
+        differing = sorted(variables.keys() ^ weights.keys())
+        raise BadCheckpoint(f"{folder}: {len(differing)} arrays differ, first {differing[0]}")
+    for key, variable in variables.items():
+        if tuple(variable.shape) != weights[key].shape:
+            raise BadCheckpoint(
+                f"{folder}: {key} is {weights[key].shape}, expected {tuple(variable.shape)}"
+            )
+        variable.assign(weights[key].astype(np.float32))
+    return LoadedCheckpoint(metadata, model, device)
+
+
+def save(
+    model: keras.Model,
+    folder: Path,
+    *,
+    name: str,
+    version: str,
+    architecture: Mapping[str, Any],
+    margin: float,
+    data: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    thresholds: Mapping[str, Any] | None = None,
+    limits: Sequence[str] = (),
+    created: str = "",
+    versions: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a checkpoint of an uncalibrated model; returns its folder.
+
+    Matrices are stored as float16, vectors (biases, batch statistics) as float32:
+    they are a hundredth of the size, and a small variance does not survive float16.
+
+    Args:
+        architecture: arguments of ``build_model`` that make this model.
+        margin: of the crops it was trained on, see ``preprocessing.crop_face``.
+        data, training, metrics, limits, created, versions: written as they are.
+        thresholds: overrides of ``voting.Thresholds``, by field.
+    """
+    from safetensors.numpy import save_file
+
+    from detector.model import named_variables
+
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {}
+    for key, variable in named_variables(model):
+        value = np.asarray(variable)
+        arrays[key] = value.astype(np.float16 if value.ndim > 1 else np.float32)
+    save_file(arrays, folder / WEIGHTS)
+    metadata = {
+        "name": name,
+        "version": version,
+        "sha256": _sha256(folder / WEIGHTS),
+        "created": created,
+        "architecture": dict(architecture),
+        "preprocessing": {"margin": margin, "crop_side": 300, "range": [-1, 1], "colors": "RGB"},
+        "class_order": CLASS_ORDER,
+        "calibration": None,
+        "thresholds": dict(thresholds or {}),
+        "data": dict(data or {}),
+        "training": dict(training or {}),
+        "metrics": dict(metrics or {}),
+        "limits": list(limits),
+        "versions": dict(versions or {}),
+    }
+    text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
+    (folder / METADATA).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _read_verified(folder: Path, expected: str) -> dict[str, npt.NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        content = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise NoCheckpoint(f"{folder} has no readable {WEIGHTS}: {error}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise ChecksumMismatch(f"{folder / WEIGHTS}: SHA-256 {found}, expected {expected}")
+    try:
+        return dict(load(content))
+    except SafetensorError as error:
+        raise BadCheckpoint(f"{folder / WEIGHTS}: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
