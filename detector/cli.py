@@ -1,0 +1,208 @@
+"""``python -m detector``: analyze videos, or train a checkpoint.
+
+Results go to standard output (readable, or JSON Lines with ``--json``), everything
+else to standard error. Exit status of ``analyze``: 0 all files were analysed, 2 an
+unusable file was among them, 1 anything else, wrong usage included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from tqdm import tqdm
+
+from detector import checkpoints
+from detector.errors import DetectorError, FileNotReadable, InternalError, UnusableVideo
+from detector.report import result_to_json, result_to_text
+from detector.sampling import BUDGETS, Sampling
+
+if TYPE_CHECKING:
+    from detector.pipeline import Detector
+
+OK = 0
+FAILED = 1
+UNUSABLE = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # Before anything imports TensorFlow, whose native code reads it once.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        options = _parser(training=given[:1] == ["train"]).parse_args(given)
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has gone; the interpreter must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def analyze(options: argparse.Namespace) -> int:
+    """``analyze``: one verdict, or one error, for each file."""
+    detector: Detector | None = None
+    statuses = []
+    try:
+        # A missing checkpoint is said before the seconds that TensorFlow takes.
+        checkpoints.read_metadata(checkpoints.find(options.checkpoint))
+        for file in options.files:
+            if not _readable(file):
+                statuses.append(_refuse(file, FileNotReadable(), UNUSABLE, options))
+                continue
+            detector = detector or _load(options)
+            statuses.append(_analyze_one(detector, file, options))
+    except DetectorError as error:
+        print(f"{error.code}: {_explained(error)}", file=sys.stderr)
+        return FAILED
+    return FAILED if FAILED in statuses else max(statuses)
+
+
+def _analyze_one(detector: Detector, file: str, options: argparse.Namespace) -> int:
+    """Print one result or error; nothing a file does takes the others with it."""
+    try:
+        with _Progress(file) as progress:
+            result = detector.analyze(file, Sampling.named(options.sampling), progress.show)
+    except UnusableVideo as error:
+        return _refuse(file, error, UNUSABLE, options)
+    except DetectorError as error:
+        return _refuse(file, error, FAILED, options)
+    except Exception:
+        traceback.print_exc()
+        return _refuse(file, InternalError(), FAILED, options)
+    if options.json:
+        _print_json({"file": file} | result_to_json(result))
+    else:
+        calibrated = detector.checkpoint.calibration is not None
+        print(result_to_text(file, result, calibrated=calibrated), flush=True)
+    return OK
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse leaves with 2 on wrong usage; here 2 means an unusable video."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(FAILED, f"{self.prog}: error: {message}\n")
+
+
+def _parser(*, training: bool) -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m detector", description="Is the face in a video real or fake?")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    command = commands.add_parser("analyze", help="give verdicts on video files")
+    command.add_argument("files", nargs="+", metavar="FILE", help="a video")
+    command.add_argument("--json", action="store_true", help="one JSON document a line")
+    command.add_argument(
+        "--checkpoint", default="default", metavar="NAME", help="an installed one, or a folder"
+    )
+    command.add_argument(
+        "--sampling", choices=list(BUDGETS), default="standard", help="how many frames to look at"
+    )
+    command.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
+    command.add_argument("--threads", type=_count, default=0, help="0: all cores", metavar="N")
+    command.set_defaults(run=analyze)
+
+    command = commands.add_parser("train", help="train a checkpoint")
+    if training:  # The trainer needs packages that analyzing does not.
+        from detector.training import trainer
+
+        trainer.add_arguments(command)
+        command.set_defaults(run=trainer.run)
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def _readable(file: str) -> bool:
+    try:
+        return Path(file).is_file() and os.access(file, os.R_OK)
+    except (OSError, ValueError):
+        return False  # A name no file can have.
+
+
+def _load(options: argparse.Namespace) -> Detector:
+    with _native_noise_held_back():
+        from detector.pipeline import Detector
+
+        return Detector.load(options.checkpoint, options.device, options.threads)
+
+
+@contextlib.contextmanager
+def _native_noise_held_back() -> Iterator[None]:
+    """TensorFlow greets on standard error before it reads its log level.
+
+    If loading fails, what was said is said after all.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+class _Progress:
+    """A bar on standard error that is gone before the verdict is printed."""
+
+    def __init__(self, file: str) -> None:
+        self._bar = tqdm(
+            total=100,
+            desc=Path(file).name[:40],
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}",
+            file=sys.stderr,
+            leave=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def show(self, stage: str, fraction: float) -> None:
+        """The detector's ``on_progress``."""
+        self._bar.set_postfix_str(stage, refresh=False)
+        self._bar.update(100 * fraction - self._bar.n)
+
+
+def _refuse(file: str, error: DetectorError, status: int, options: argparse.Namespace) -> int:
+    """Say what is wrong with a file, where people and where programs read; the status."""
+    message = error.sentence if isinstance(error, UnusableVideo) else _explained(error)
+    print(f"{file}: {error.code}: {message}", file=sys.stderr, flush=True)
+    if options.json:
+        _print_json({"file": file, "error": {"code": error.code, "message": message}})
+    return status
+
+
+def _explained(error: DetectorError) -> str:
+    return f"{error.sentence} ({error.detail})" if error.detail else error.sentence
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)

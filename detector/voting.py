@@ -1,0 +1,242 @@
+"""From predictions to the verdict: pure functions, and the only place with the rules.
+
+1. A *face* is voted REAL if more than half of its predictions favor real; a tie is
+   FAKE. A prediction favors real if ``p_real > p_fake``.
+2. A face *votes* if it is large enough and belongs to a person with enough such
+   faces. The *video vote* (Majority Voting Rule) is REAL if more voting faces are
+   REAL than FAKE; without a voting face there is none.
+3. A *person* is REAL or FAKE by the same majority over the person's faces.
+4. The *verdict* is the video vote, except that one FAKE person makes the video FAKE,
+   and that a stated reason makes it UNDECIDED.
+
+Class order as everywhere: index 0 is FAKE, index 1 is REAL.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.domain import Label, PersonResult, Reason, Verdict, VoteCount
+
+_VERDICTS = {Label.FAKE: Verdict.FAKE, Label.REAL: Verdict.REAL}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Whose vote counts, and when a verdict is withheld. A checkpoint may override them."""
+
+    min_track_faces: int = 3
+    """A person seen in fewer large enough faces is shown but does not vote."""
+    min_voting_faces: int = 3
+    """With fewer voting faces in the whole video the verdict is UNDECIDED."""
+    min_face_px: int = 48
+    """A face whose longer side is shorter is shown but does not vote: enlarged sixfold
+    to a crop it holds more interpolation than picture."""
+    abstention_band: tuple[float, float] | None = None
+    """Calibrated probabilities, ends included, that are too close to call. Only a
+    calibrated checkpoint has one."""
+
+    def __post_init__(self) -> None:
+        for name in ("min_track_faces", "min_voting_faces", "min_face_px"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.abstention_band is not None:
+            low, high = self.abstention_band
+            if not 0 <= low <= high <= 1:
+                raise ValueError(
+                    f"abstention_band must be 0 <= low <= high <= 1, got {low}, {high}"
+                )
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """What one face brings to the vote."""
+
+    person: int
+    vote: Label
+    probability_fake: float
+    side: int
+    """Longer side of the face's box in pixels."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the ballots of one video come to."""
+
+    verdict: Verdict
+    vote: Label | None
+    reasons: tuple[Reason, ...]
+    probability_fake: float | None
+    votes: VoteCount
+    people: tuple[PersonResult, ...]
+    counts: tuple[bool, ...]
+    """For each ballot, whether it took part in the video vote."""
+
+
+def frame_vote(predictions: npt.ArrayLike) -> Label:
+    """The vote of one face.
+
+    Args:
+        predictions: shape (n, 2), n at least 1, columns (p_fake, p_real).
+    """
+    checked = _checked(predictions)
+    favor_real = int(np.count_nonzero(checked[:, Label.REAL] > checked[:, Label.FAKE]))
+    return Label.REAL if favor_real > len(checked) - favor_real else Label.FAKE
+
+
+def face_probability(predictions: npt.ArrayLike) -> float:
+    """``probability_fake`` of one face: the mean over its predictions, shape (n, 2)."""
+    return float(_checked(predictions)[:, Label.FAKE].mean())
+
+
+def count_votes(votes: Iterable[Label]) -> VoteCount:
+    """How many are real and fake."""
+    listed = list(votes)
+    real = sum(vote == Label.REAL for vote in listed)
+    return VoteCount(real=real, fake=len(listed) - real)
+
+
+def video_vote(votes: VoteCount) -> Label | None:
+    """The Majority Voting Rule; None if nobody voted."""
+    if votes.total == 0:
+        return None
+    return Label.REAL if votes.real > votes.fake else Label.FAKE
+
+
+def calibrated(probability: float, temperature: float | None) -> float:
+    """A probability with its logit divided by the temperature; None leaves it as it is.
+
+    It stays on its side of one half, so calibration moves no vote.
+    """
+    if temperature is None:
+        return probability
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    bounded = min(max(probability, 1e-7), 1 - 1e-7)
+    return 1 / (1 + math.exp(-math.log(bounded / (1 - bounded)) / temperature))
+
+
+def decide(
+    ballots: Sequence[Ballot],
+    thresholds: Thresholds | None = None,
+    temperature: float | None = None,
+) -> Decision:
+    """The votes, the people and the verdict of one video.
+
+    ``probability_fake`` of the video is that of the deciding person: of the people
+    who count and whose verdict is the video's, the one with the highest.
+
+    Args:
+        ballots: one for each face.
+        thresholds: the checkpoint's.
+        temperature: of the checkpoint's calibration; None if it is uncalibrated.
+    """
+    thresholds = thresholds or Thresholds()
+    numbers = sorted({ballot.person for ballot in ballots})
+    eligible = {
+        number
+        for number in numbers
+        if _large_faces(ballots, number, thresholds) >= thresholds.min_track_faces
+    }
+    counts = tuple(b.person in eligible and b.side >= thresholds.min_face_px for b in ballots)
+    people = tuple(
+        _person(
+            number,
+            [
+                ballot
+                for ballot, counted in zip(ballots, counts, strict=True)
+                if ballot.person == number and (counted or number not in eligible)
+            ],
+            counts=number in eligible,
+            temperature=temperature,
+        )
+        for number in numbers
+    )
+    votes = count_votes(b.vote for b, counted in zip(ballots, counts, strict=True) if counted)
+    vote = video_vote(votes)
+    decided = _with_fake_person(vote, people)
+    probability = max(
+        (p.probability_fake for p in people if p.counts and p.verdict == decided), default=None
+    )
+    withheld = _why_undecided(ballots, votes, probability, thresholds)
+    if decided is None or withheld is not None:
+        verdict = Verdict.UNDECIDED
+        reasons = (withheld,) if withheld is not None else ()
+    else:
+        verdict = decided
+        reasons = (Reason.PERSON_DIFFERS,) if vote is Label.REAL and decided is Verdict.FAKE else ()
+    return Decision(verdict, vote, reasons, probability, votes, people, counts)
+
+
+def _checked(predictions: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    array = np.asarray(predictions, dtype=np.float64)
+    if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] != len(Label):
+        raise ValueError(f"predictions must have shape (n >= 1, 2), got {array.shape}")
+    if not np.isfinite(array).all():
+        # A broken number must never pass for a vote.
+        raise ValueError("predictions must be finite numbers")
+    return array
+
+
+def _large_faces(ballots: Sequence[Ballot], person: int, thresholds: Thresholds) -> int:
+    return sum(b.person == person and b.side >= thresholds.min_face_px for b in ballots)
+
+
+def _person(
+    number: int, ballots: Sequence[Ballot], *, counts: bool, temperature: float | None
+) -> PersonResult:
+    """The majority over one person's faces: the voting ones, or all if none of them votes."""
+    votes = count_votes(ballot.vote for ballot in ballots)
+    mean = sum(ballot.probability_fake for ballot in ballots) / len(ballots)
+    return PersonResult(
+        id=number,
+        verdict=Verdict.REAL if video_vote(votes) is Label.REAL else Verdict.FAKE,
+        probability_fake=calibrated(mean, temperature),
+        votes=votes,
+        counts=counts,
+    )
+
+
+def _with_fake_person(vote: Label | None, people: Sequence[PersonResult]) -> Verdict | None:
+    """The video vote, unless a person who counts is FAKE."""
+    if vote is None:
+        return None
+    if any(person.counts and person.verdict is Verdict.FAKE for person in people):
+        return Verdict.FAKE
+    return _VERDICTS[vote]
+
+
+def _why_undecided(
+    ballots: Sequence[Ballot],
+    votes: VoteCount,
+    probability: float | None,
+    thresholds: Thresholds,
+) -> Reason | None:
+    if not ballots:
+        return Reason.NO_FACE
+    if votes.total < max(1, thresholds.min_voting_faces):
+        return (
+            Reason.FACES_TOO_SMALL
+            if _size_is_the_obstacle(ballots, thresholds)
+            else Reason.TOO_FEW_FACES
+        )
+    if thresholds.abstention_band is not None and probability is not None:
+        low, high = thresholds.abstention_band
+        if low <= probability <= high:
+            return Reason.LOW_CONFIDENCE
+    return None
+
+
+def _size_is_the_obstacle(ballots: Sequence[Ballot], thresholds: Thresholds) -> bool:
+    """Whether there would be enough voting faces if all were large."""
+    sizes = [
+        sum(ballot.person == number for ballot in ballots)
+        for number in {ballot.person for ballot in ballots}
+    ]
+    would_vote = sum(size for size in sizes if size >= thresholds.min_track_faces)
+    return would_vote >= thresholds.min_voting_faces
