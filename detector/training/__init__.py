@@ -1,0 +1,1 @@
+"""Training: data sets, augmentation, the trainer. Not imported when serving."""

@@ -1,0 +1,87 @@
+"""What a training run is, and its batches: a function of configuration and step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.domain import Label
+from detector.preprocessing import to_network_input
+from detector.training.augmentation import augment, self_blend
+from detector.training.datasets import Source
+
+Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Images (n, size, size, 3) in −1…1 and one-hot labels (n, 2) in class order."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What defines a run; a resumed run must have the same."""
+
+    dataset: str
+    sequence: str = "rows"
+    cut: str = "block35_10_ac"
+    image_size: int = 160
+    warm_start: str = ""
+    frozen_through: str = "mixed_5b"
+    steps: int = 2000
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    self_blended: float = 0.25
+    held_out: int = 1000
+    reserved: int = 500
+    seed: int = 1
+
+
+class BatchMaker:
+    """Batches by step number: the same (config, sources, step) gives the same batch."""
+
+    def __init__(self, config: Config, sources: list[Source]) -> None:
+        self.config = config
+        self.sources = sources
+        pairs = config.batch_size // 2
+        self.blended_pairs = round(pairs * config.self_blended)
+        self.per_step = pairs
+
+    def __call__(self, step: int) -> Batch:
+        """Images and one-hot labels of one step."""
+        rng = np.random.default_rng((self.config.seed, step))
+        crops = []
+        labels = []
+        for position, index in enumerate(self._sources_of(step)):
+            source = self.sources[index]
+            real = source.real[int(rng.integers(len(source.real)))].image()
+            if position < self.blended_pairs:
+                fake = self_blend(real, rng)
+            else:
+                fake = source.fake[int(rng.integers(len(source.fake)))].image()
+            mirrored = bool(rng.random() < 0.5)
+            crops += [
+                augment(real, rng, mirrored=mirrored),
+                augment(fake, rng, mirrored=mirrored),
+            ]
+            labels += [Label.REAL, Label.FAKE]
+        images = to_network_input(crops, self.config.image_size)
+        return images, np.eye(2, dtype=np.float32)[labels]
+
+    def _sources_of(self, step: int) -> list[int]:
+        """Each source once a pass, in an order of that pass's own."""
+        count = len(self.sources)
+        chosen = []
+        for position in range(step * self.per_step, (step + 1) * self.per_step):
+            epoch, place = divmod(position, count)
+            chosen.append(int(_order(self.config.seed, epoch, count)[place]))
+        return chosen
+
+
+_orders: dict[tuple[int, int, int], npt.NDArray[np.int64]] = {}
+
+
+def _order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
+    key = (seed, epoch, count)
+    if key not in _orders:
+        _orders[key] = np.random.default_rng((seed, epoch, 1 << 20)).permutation(count)
+    return _orders[key]
