@@ -1,0 +1,96 @@
+"""Reads the settings of one installation from the environment, strictly.
+
+A value that is not understood stops the start with a sentence that names the
+variable, what was received and what was expected. ``.env.example`` lists them all.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, EnvError, EnvValidationError, ValidationError
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+def read_environment(env_file: Path) -> Env:
+    """The process's environment, completed by ``env_file`` where that exists."""
+    env = Env(eager=False)
+    if env_file.is_file():
+        env.read_env(str(env_file), recurse=False)
+    return env
+
+
+def refuse_unknown_values(env: Env) -> None:
+    """Stop with one sentence for each variable whose value was not understood."""
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        raise ImproperlyConfigured(" ".join(_sentences(error.error_messages))) from None
+    except EnvError as error:
+        raise ImproperlyConfigured(str(error)) from None
+
+
+def at_least(minimum: int) -> Callable[[int], None]:
+    """A validator for whole numbers."""
+
+    def check(value: int) -> None:
+        if value < minimum:
+            raise ValidationError(f"expected {minimum} or more")
+
+    return check
+
+
+def one_of(allowed: Iterable[str]) -> Callable[[str], None]:
+    """A validator for names."""
+    names = tuple(allowed)
+
+    def check(value: str) -> None:
+        if value not in names:
+            raise ValidationError(f"expected one of {', '.join(names)}")
+
+    return check
+
+
+def secret_key(given: str, key_file: Path, *, may_generate: bool) -> str:
+    """The given key, or one kept in ``key_file``, made at the first start.
+
+    Web process and workers may start at the same moment: the file appears whole
+    or not at all, and whoever comes second reads what the first one wrote.
+    """
+    if given:
+        return given
+    if not may_generate:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set. It is generated only for an installation that "
+            "answers on this machine alone; ALLOWED_HOSTS names other hosts, so give "
+            "it a long random value."
+        )
+    if not key_file.exists():
+        descriptor, name = tempfile.mkstemp(dir=key_file.parent, prefix=".secret_key")
+        with os.fdopen(descriptor, "w") as handle:
+            handle.write(secrets.token_urlsafe(50))
+        try:
+            os.link(name, key_file)
+        except FileExistsError:
+            pass  # Another process was first; its key is the one.
+        finally:
+            Path(name).unlink()
+    return key_file.read_text().strip()
+
+
+def _sentences(messages: list[str] | Mapping[str, Any]) -> list[str]:
+    if isinstance(messages, list):
+        return messages
+    sentences = []
+    for name, problems in sorted(messages.items()):
+        listed = problems if isinstance(problems, list) else [problems]
+        problem = "; ".join(str(item).rstrip(".") for item in listed)
+        sentences.append(f"{name} is {os.environ.get(name, '')!r}: {problem}.")
+    return sentences

@@ -1,0 +1,314 @@
+"""Settings of the Django project and, through it, of the workers.
+
+Everything that differs between installations comes from the environment;
+``.env.example`` explains each variable.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from webapp.environment import (
+    LOOPBACK_HOSTS,
+    at_least,
+    one_of,
+    read_environment,
+    refuse_unknown_values,
+    secret_key,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# What the environment says ---------------------------------------------------
+
+env = read_environment(Path(os.environ.get("FRAMEVOTE_ENV_FILE", BASE_DIR / ".env")))
+
+DEBUG = env.bool("DEBUG", False)
+_given_secret_key = env.str("SECRET_KEY", "")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", sorted(LOOPBACK_HOSTS))
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+_database_url = env.str("DATABASE_URL", "")
+REDIS_URL = env.str("REDIS_URL", "")
+
+FRAMEVOTE_VAR_DIR = env.path("FRAMEVOTE_VAR_DIR", BASE_DIR / "var")
+_media_dir = env.str("FRAMEVOTE_MEDIA_DIR", "")
+FRAMEVOTE_HTTPS = env.bool("FRAMEVOTE_HTTPS", False)
+FRAMEVOTE_LOG_LEVEL = env.str(
+    "FRAMEVOTE_LOG_LEVEL", "INFO", validate=one_of(("DEBUG", "INFO", "WARNING", "ERROR"))
+)
+FRAMEVOTE_ALLOW_ANONYMOUS = env.bool("FRAMEVOTE_ALLOW_ANONYMOUS", True)
+FRAMEVOTE_ADMIN_USERNAME = env.str("FRAMEVOTE_ADMIN_USERNAME", "admin")
+FRAMEVOTE_ADMIN_PASSWORD = env.str("FRAMEVOTE_ADMIN_PASSWORD", "")
+
+FRAMEVOTE_MAX_UPLOAD_MB = env.int("FRAMEVOTE_MAX_UPLOAD_MB", 500, validate=at_least(1))
+FRAMEVOTE_MAX_MINUTES = env.int("FRAMEVOTE_MAX_MINUTES", 30, validate=at_least(1))
+FRAMEVOTE_MAX_FILES_PER_UPLOAD = env.int("FRAMEVOTE_MAX_FILES_PER_UPLOAD", 20, validate=at_least(1))
+
+FRAMEVOTE_CHECKPOINT = env.str("FRAMEVOTE_CHECKPOINT", "default")
+FRAMEVOTE_SAMPLING = env.str(
+    "FRAMEVOTE_SAMPLING", "standard", validate=one_of(("quick", "standard", "thorough"))
+)
+FRAMEVOTE_DEVICE = env.str("FRAMEVOTE_DEVICE", "auto")
+FRAMEVOTE_THREADS = env.int("FRAMEVOTE_THREADS", 0, validate=at_least(0))
+
+FRAMEVOTE_WORKER_CONCURRENCY = env.int("FRAMEVOTE_WORKER_CONCURRENCY", 1, validate=at_least(1))
+FRAMEVOTE_LEASE_SECONDS = env.int("FRAMEVOTE_LEASE_SECONDS", 60, validate=at_least(2))
+FRAMEVOTE_HEARTBEAT_SECONDS = env.int("FRAMEVOTE_HEARTBEAT_SECONDS", 10, validate=at_least(1))
+FRAMEVOTE_SWEEP_SECONDS = env.int("FRAMEVOTE_SWEEP_SECONDS", 5, validate=at_least(1))
+FRAMEVOTE_REANNOUNCE_SECONDS = env.int("FRAMEVOTE_REANNOUNCE_SECONDS", 60, validate=at_least(1))
+FRAMEVOTE_MAX_ATTEMPTS = env.int("FRAMEVOTE_MAX_ATTEMPTS", 3, validate=at_least(1))
+FRAMEVOTE_TASK_SECONDS = env.int("FRAMEVOTE_TASK_SECONDS", 3600, validate=at_least(120))
+
+refuse_unknown_values(env)
+
+if FRAMEVOTE_HEARTBEAT_SECONDS * 2 > FRAMEVOTE_LEASE_SECONDS:
+    raise ImproperlyConfigured(
+        f"FRAMEVOTE_HEARTBEAT_SECONDS is {FRAMEVOTE_HEARTBEAT_SECONDS}: expected at most half "
+        f"of FRAMEVOTE_LEASE_SECONDS, which is {FRAMEVOTE_LEASE_SECONDS}, so that one late "
+        "heartbeat does not lose the lease."
+    )
+if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://")):
+    raise ImproperlyConfigured(
+        "REDIS_URL is not an address of a Redis server: expected redis:// or rediss://."
+    )
+
+FRAMEVOTE_VAR_DIR = FRAMEVOTE_VAR_DIR.resolve()
+FRAMEVOTE_MEDIA_DIR = Path(_media_dir).resolve() if _media_dir else FRAMEVOTE_VAR_DIR / "media"
+FRAMEVOTE_BROKER_DIR = FRAMEVOTE_VAR_DIR / "broker"
+FILE_UPLOAD_TEMP_DIR = FRAMEVOTE_VAR_DIR / "incoming"
+for _folder in (FRAMEVOTE_VAR_DIR, FRAMEVOTE_MEDIA_DIR, FRAMEVOTE_BROKER_DIR, FILE_UPLOAD_TEMP_DIR):
+    _folder.mkdir(parents=True, exist_ok=True)
+
+SECRET_KEY = secret_key(
+    _given_secret_key,
+    FRAMEVOTE_VAR_DIR / "secret_key",
+    may_generate=DEBUG or LOOPBACK_HOSTS.issuperset(ALLOWED_HOSTS),
+)
+
+# The project -----------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "webapp.submissions",
+    "webapp.accounts",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "axes",
+    "csp",
+    "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "webapp.urls"
+WSGI_APPLICATION = "webapp.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+# Database and cache ----------------------------------------------------------
+
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(
+        _database_url or f"sqlite:///{FRAMEVOTE_VAR_DIR / 'framevote.sqlite3'}",
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Without these, several processes that claim rows at once meet "database is locked".
+    DATABASES["default"].setdefault("OPTIONS", {}).update(
+        transaction_mode="IMMEDIATE",
+        timeout=20,
+        init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    )
+
+# Throttles and locks count across processes, so the cache is never one process's memory.
+CACHES: dict[str, Any] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "framevote",
+    }
+    if REDIS_URL
+    else {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "framevote_cache",
+    }
+}
+
+# Files -----------------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "media": {
+        # Uploads and evidence, below MEDIA_ROOT. Nothing serves that folder: a view
+        # checks the owner of each file.
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "file_permissions_mode": 0o640,
+            "directory_permissions_mode": 0o750,
+        },
+    },
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage",
+    },
+}
+MEDIA_ROOT = FRAMEVOTE_MEDIA_DIR
+WHITENOISE_USE_FINDERS = DEBUG
+
+# Room above the site's own limit, so that uploads.py can answer with a sentence.
+DATA_UPLOAD_MAX_NUMBER_FILES = max(100, FRAMEVOTE_MAX_FILES_PER_UPLOAD * 2)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_PERMISSIONS = 0o640
+
+# People ----------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "submissions:list"
+LOGOUT_REDIRECT_URL = "submissions:upload"
+
+AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
+AXES_FAILURE_LIMIT = 8
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
+
+# An anonymous visitor owns what the session uploaded, so sessions live long.
+SESSION_COOKIE_AGE = int(timedelta(days=60).total_seconds())
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = FRAMEVOTE_HTTPS
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SECURE = FRAMEVOTE_HTTPS
+
+# Headers ---------------------------------------------------------------------
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if FRAMEVOTE_HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds())
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        # Swagger's and the admin's style sheets carry small icons as data: addresses.
+        "img-src": [SELF, "data:"],
+        "media-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# API -------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    # Each view names who may call it (api_auth.py); one that forgets is open to nobody.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+    "PAGE_SIZE": 25,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "FrameVote API",
+    "DESCRIPTION": "Upload a video, follow its analysis, read the verdict and its evidence.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# Logging ---------------------------------------------------------------------
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name} [{process}] {message}", "style": "{"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": FRAMEVOTE_LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
+        "django.server": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
+        "axes": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,65 @@
+"""Where the files of submissions and analyses lie, and how they go.
+
+Names here are relative to the private media storage::
+
+    submissions/<submission id>/video<suffix>
+    evidence/<analysis id>/<lease token>/<face number>.jpg
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import UUID
+
+from .models import media_storage
+
+logger = logging.getLogger(__name__)
+
+SUBMISSIONS = "submissions"
+EVIDENCE = "evidence"
+
+
+def submission_dir(submission_id: UUID) -> str:
+    return f"{SUBMISSIONS}/{submission_id}"
+
+
+def evidence_dir(analysis_id: UUID, token: UUID) -> str:
+    """A fresh folder for every lease, so that no attempt meets another's files."""
+    return f"{EVIDENCE}/{analysis_id}/{token}"
+
+
+def thumbnail_name(folder: str, number: int) -> str:
+    return f"{folder}/{number:05d}.jpg"
+
+
+def local_path(name: str) -> Path:
+    return Path(media_storage().path(name))
+
+
+def remove_folders(names: Iterable[str]) -> None:
+    for name in names:
+        remove_folder(name)
+
+
+def remove_folder(name: str) -> None:
+    """Remove a folder and what is in it, and its parent where that becomes empty.
+
+    A folder that is not there is fine. One that cannot be removed is logged and
+    left to the sweeper: rows are already gone, so failing now would help nobody.
+    """
+    folder = local_path(name)
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        logger.exception("could not remove %s", name)
+        return
+    if name.count("/") > 1:
+        try:
+            folder.parent.rmdir()
+        except OSError:
+            pass  # Not empty, or somebody else was first.
