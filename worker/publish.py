@@ -1,0 +1,85 @@
+"""From the detector's result to evidence files and published rows."""
+
+from __future__ import annotations
+
+from django.core.files.base import ContentFile
+
+from detector.domain import FaceResult, PersonResult, VideoResult
+from webapp.submissions import queue, storage
+from webapp.submissions.models import VerdictChoice, VoteChoice, media_storage
+from webapp.submissions.outcomes import FaceOutcome, MediaFacts, Outcome, PersonOutcome
+
+
+def publish(lease: queue.Lease, result: VideoResult) -> bool:
+    """Write the thumbnails, then make files and rows visible at once.
+
+    False when the lease was lost: no row was written and the files are gone again.
+    """
+    folder = storage.evidence_dir(lease.analysis_id, lease.token)
+    published = False
+    try:
+        files = media_storage()
+        for number, face in enumerate(result.faces, start=1):
+            files.save(storage.thumbnail_name(folder, number), ContentFile(face.thumbnail))
+        published = queue.publish(lease, outcome_of(result, folder))
+    finally:
+        if not published:
+            storage.remove_folder(folder)
+    return published
+
+
+def outcome_of(result: VideoResult, folder: str) -> Outcome:
+    """The result in the words of the database."""
+    return Outcome(
+        verdict=VerdictChoice(result.verdict.value),
+        vote=None if result.vote is None else VoteChoice(result.vote.name),
+        reasons=tuple(reason.value for reason in result.reasons),
+        probability_fake=result.probability_fake,
+        votes_real=result.votes.real,
+        votes_fake=result.votes.fake,
+        people=tuple(_person(person) for person in result.people),
+        faces=tuple(_face(number, face) for number, face in enumerate(result.faces, start=1)),
+        media=MediaFacts(
+            container=result.media.container,
+            codec=result.media.codec,
+            width=result.media.width,
+            height=result.media.height,
+            duration_s=result.media.duration_s,
+        ),
+        checkpoint_name=result.checkpoint.name,
+        checkpoint_version=result.checkpoint.version,
+        checkpoint_sha256=result.checkpoint.sha256,
+        sampled_frames=result.sampled_frames,
+        seconds=result.seconds,
+        versions=result.versions,
+        evidence_dir=folder,
+    )
+
+
+def _person(person: PersonResult) -> PersonOutcome:
+    return PersonOutcome(
+        number=person.id,
+        verdict=VerdictChoice(person.verdict.value),
+        probability_fake=person.probability_fake,
+        votes_real=person.votes.real,
+        votes_fake=person.votes.fake,
+        counts=person.counts,
+    )
+
+
+def _face(number: int, face: FaceResult) -> FaceOutcome:
+    return FaceOutcome(
+        number=number,
+        person=face.person,
+        frame_index=face.frame_index,
+        time_s=face.time_s,
+        x=face.box.x,
+        y=face.box.y,
+        width=face.box.width,
+        height=face.box.height,
+        confidence=face.confidence,
+        predictions=tuple((p.p_fake, p.p_real) for p in face.predictions),
+        vote=VoteChoice(face.vote.name),
+        probability_fake=face.probability_fake,
+        counts=face.counts,
+    )
