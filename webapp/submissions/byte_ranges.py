@@ -1,0 +1,153 @@
+"""One byte range of a stored file, as RFC 9110 section 14 asks for it.
+
+Browsers seek in a video with these requests, and Safari plays nothing without
+them. Several ranges in one request are answered with the whole file, which the
+RFC allows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.core.files.base import File
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotModified,
+    StreamingHttpResponse,
+)
+from django.utils.http import content_disposition_header, parse_etags
+
+CHUNK = 256 * 1024
+_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
+"""Enough for a browser's own page around a picture or a video, and for nothing in the file."""
+
+_ONE_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII | re.IGNORECASE)
+
+
+class Unsatisfiable(Exception):
+    """The range lies outside the file."""
+
+
+@dataclass(frozen=True)
+class ByteRange:
+    """First and last byte, both included."""
+
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        return self.last - self.first + 1
+
+
+def parse_range(header: str, size: int) -> ByteRange | None:
+    """The one range a ``Range`` header asks for; None means to send everything.
+
+    Raises :class:`Unsatisfiable`. A header that is not understood is ignored.
+    """
+    match = _ONE_RANGE.fullmatch(header)
+    if match is None or match.group(1) == match.group(2) == "":
+        return None
+    first_digits, last_digits = match.groups()
+    if first_digits == "":
+        suffix = int(last_digits)
+        if suffix == 0 or size == 0:
+            raise Unsatisfiable
+        return ByteRange(max(0, size - suffix), size - 1)
+    first = int(first_digits)
+    last = int(last_digits) if last_digits else size - 1
+    if last_digits and last < first:
+        return None
+    if first >= size:
+        raise Unsatisfiable
+    return ByteRange(first, min(last, size - 1))
+
+
+def serve(
+    request: HttpRequest,
+    stored: File,
+    *,
+    content_type: str,
+    etag: str,
+    cache_control: str,
+    filename: str = "",
+    as_attachment: bool = False,
+) -> HttpResponseBase:
+    """The file, or the range asked for, streamed in chunks; closes the file.
+
+    ``etag`` is a strong validator, without its quotes.
+    """
+    quoted = f'"{etag}"'
+    size = stored.size
+    headers = {
+        "Accept-Ranges": "bytes",
+        "ETag": quoted,
+        "Cache-Control": cache_control,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": _POLICY,
+    }
+    disposition = content_disposition_header(as_attachment, filename)
+    if disposition:
+        headers["Content-Disposition"] = disposition
+    if _is_known(request, quoted):
+        stored.close()
+        return HttpResponseNotModified(headers=headers)
+    try:
+        wanted = _wanted_range(request, quoted, size)
+    except Unsatisfiable:
+        stored.close()
+        headers["Content-Range"] = f"bytes */{size}"
+        return HttpResponse(status=416, headers=headers, content_type=content_type)
+    part = wanted or ByteRange(0, size - 1)
+    headers["Content-Length"] = str(part.length)
+    if wanted:
+        headers["Content-Range"] = f"bytes {part.first}-{part.last}/{size}"
+    status = 206 if wanted else 200
+    if request.method == "HEAD":
+        stored.close()
+        return HttpResponse(status=status, headers=headers, content_type=content_type)
+    return StreamingHttpResponse(
+        _Chunks(stored, part), status=status, headers=headers, content_type=content_type
+    )
+
+
+def _wanted_range(request: HttpRequest, etag: str, size: int) -> ByteRange | None:
+    """``Range``, unless ``If-Range`` says the client's copy is of another file."""
+    header = request.headers.get("Range", "")
+    condition = request.headers.get("If-Range")
+    if not header or request.method != "GET":
+        return None
+    if condition is not None and condition.strip() != etag:
+        return None
+    return parse_range(header, size)
+
+
+def _is_known(request: HttpRequest, etag: str) -> bool:
+    """Whether ``If-None-Match`` names this file; the comparison is the weak one."""
+    known = parse_etags(request.headers.get("If-None-Match", ""))
+    return "*" in known or etag in (tag.removeprefix("W/") for tag in known)
+
+
+class _Chunks:
+    """Iterates over a part of a file; Django calls ``close`` when the client is gone."""
+
+    def __init__(self, stored: File, part: ByteRange) -> None:
+        self._stored = stored
+        self._part = part
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._part.length
+        self._stored.seek(self._part.first)
+        while left > 0:
+            chunk = self._stored.read(min(CHUNK, left))
+            if not chunk:
+                return
+            left -= len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        self._stored.close()

@@ -1,0 +1,200 @@
+"""Analyses as the pages show them: fetched in few queries, put into words.
+
+Templates format what stands here; views decide which of it to fetch.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from . import model_cards, queue, timeline, wording
+from .file_types import PLAYED_BY_BROWSERS, extension
+from .models import Analysis, Face, Person, SamplingLevel, State, Submission
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the list a waiting person watches."""
+
+    name: str
+    sentence: str
+    status: str
+    """``done``, ``current`` or ``waiting``."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An analysis that is waiting or running."""
+
+    analysis: Analysis
+    stages: Sequence[Stage]
+    position: int | None
+    wait: str
+    headline: str
+    retry: int
+    """Which attempt this is, when it is not the first; else 0."""
+    most_attempts: int
+
+    @property
+    def short(self) -> str:
+        """For the browser's tab."""
+        return f"{self.analysis.percent}%" if self.analysis.state == State.RUNNING else "Waiting"
+
+    @property
+    def seen(self) -> str:
+        """Changes whenever a screen reader should be told."""
+        current = next((s.name for s in self.stages if s.status == "current"), "")
+        return f"{self.analysis.state}-{current or self.position or 0}"
+
+
+@dataclass(frozen=True)
+class PersonView:
+    """One person with the faces and the timeline."""
+
+    person: Person
+    faces: Sequence[Face]
+    timeline: timeline.Timeline
+
+    @property
+    def total(self) -> int:
+        return self.person.votes_real + self.person.votes_fake
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished analysis with its evidence."""
+
+    analysis: Analysis
+    title: str
+    sentence: str
+    reasons: Sequence[str]
+    people: Sequence[PersonView]
+    voting: int
+    faces: int
+    not_counting: int
+    fake_share: str
+    """Width of the fake part of the vote bar, as a percentage."""
+    probability_x: str
+    """Where the probability stands on a line of full width."""
+    card: model_cards.ModelCard | None
+    seconds: Sequence[tuple[str, float]]
+    total_seconds: float | None
+
+
+def progress(analysis: Analysis) -> Progress:
+    """Where a waiting or running analysis is."""
+    position = queue.position(analysis) if analysis.state == State.QUEUED else None
+    wait_s = queue.estimated_wait_s(analysis) if position is not None else None
+    retry = analysis.attempts if analysis.state == State.RUNNING else analysis.attempts + 1
+    return Progress(
+        analysis=analysis,
+        stages=_stages(analysis),
+        position=position,
+        wait=wording.duration(wait_s) if wait_s is not None else "",
+        headline=_headline(analysis, position),
+        retry=retry if retry > 1 else 0,
+        most_attempts=settings.FRAMEVOTE_MAX_ATTEMPTS,
+    )
+
+
+def result(analysis: Analysis, submission: Submission) -> Result:
+    """The evidence of a finished analysis, in two queries."""
+    people = list(analysis.people.order_by("number"))
+    faces = list(analysis.faces.order_by("number"))
+    by_person: dict[int, list[Face]] = {person.pk: [] for person in people}
+    for face in faces:
+        by_person[face.person_id].append(face)
+    fake, real = analysis.votes_fake, analysis.votes_real
+    seconds = {str(k): float(v) for k, v in analysis.seconds.items()}
+    total = seconds.pop("total", None)
+    return Result(
+        analysis=analysis,
+        title=wording.VERDICT_TITLES[analysis.verdict],
+        sentence=wording.verdict_sentence(analysis.verdict, fake, real),
+        reasons=[wording.reason_sentence(code) for code in reason_codes(analysis)],
+        people=[
+            PersonView(
+                person=person,
+                faces=by_person[person.pk],
+                timeline=timeline.build(by_person[person.pk], submission.duration_s),
+            )
+            for person in people
+        ],
+        voting=fake + real,
+        faces=len(faces),
+        not_counting=sum(not face.counts for face in faces),
+        fake_share=f"{100 * fake / (fake + real):.2f}%" if fake + real else "0%",
+        probability_x=f"{2 + 96 * (analysis.probability_fake or 0):.2f}%",
+        card=model_cards.find(analysis.checkpoint_name, analysis.checkpoint_sha256),
+        seconds=list(seconds.items()),
+        total_seconds=total,
+    )
+
+
+def reason_codes(analysis: Analysis) -> list[str]:
+    """The codes of the reasons, however they were written down."""
+    return [r["code"] if isinstance(r, dict) else str(r) for r in analysis.reasons]
+
+
+def playable(submission: Submission) -> bool:
+    """Whether it is worth offering the file to the browser's own player."""
+    return extension(submission.original_name) in PLAYED_BY_BROWSERS
+
+
+def limits() -> dict[str, Any]:
+    """What the upload page says before a file is chosen."""
+    return {
+        "max_mb": settings.FRAMEVOTE_MAX_UPLOAD_MB,
+        "max_minutes": settings.FRAMEVOTE_MAX_MINUTES,
+        "max_files": settings.FRAMEVOTE_MAX_FILES_PER_UPLOAD,
+    }
+
+
+def sampling_levels() -> list[tuple[str, str, str]]:
+    """Value, name and what it means, from labels such as ``quick (32 frames)``."""
+    levels = []
+    for value, label in SamplingLevel.choices:
+        name, _, meaning = str(label).partition(" (")
+        levels.append((value, name.capitalize(), meaning.removesuffix(")")))
+    return levels
+
+
+def select(analyses: Iterable[Analysis], wanted: uuid.UUID | None) -> Analysis | None:
+    """The analysis asked for, else the newest."""
+    ordered = sorted(analyses, key=lambda a: (a.created_at, str(a.pk)))
+    if wanted is None:
+        return ordered[-1] if ordered else None
+    return next((a for a in ordered if a.pk == wanted), None)
+
+
+def _stages(analysis: Analysis) -> list[Stage]:
+    names = list(wording.STAGES)
+    key = wording.stage_key(analysis.stage)
+    current = names.index(key) if key in names else -1
+    if analysis.state == State.RUNNING and current < 0:
+        current = 0
+    if analysis.state == State.QUEUED:
+        current = -1
+    return [
+        Stage(
+            name=wording.STAGES[name][0],
+            sentence=wording.STAGES[name][1],
+            status="done" if i < current else "current" if i == current else "waiting",
+        )
+        for i, name in enumerate(names)
+    ]
+
+
+def _headline(analysis: Analysis, position: int | None) -> str:
+    if analysis.state == State.RUNNING:
+        return f"Being analyzed: {analysis.percent}%"
+    if position == 1:
+        return "Waiting: next in the queue"
+    if position:
+        return f"Waiting: number {position} in the queue"
+    return "Waiting in the queue"

@@ -1,0 +1,155 @@
+"""The upload page: a plain form of several files, and the same address for the script.
+
+The script sends one file per request and asks for JSON; without it the form is
+sent as a whole, and what was refused is shown beside what was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.html import format_html
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_http_methods
+
+from . import presentation
+from .access import account_if_demanded
+from .forms import SamplingForm
+from .models import Submission
+from .ownership import may_upload, uploader
+from .uploads import (
+    ALLOWED_EXTENSIONS,
+    UploadRejected,
+    cap_uploads,
+    check_number,
+    clean_name,
+    receive,
+)
+
+_NOTHING_CHOSEN = UploadRejected("no_file", "Choose at least one video first.")
+_NOT_ALLOWED = UploadRejected("login_required", "Log in to upload videos here.")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file that was not taken, and why."""
+
+    name: str
+    error: UploadRejected
+
+
+@csrf_exempt
+def upload(request: HttpRequest) -> HttpResponseBase:
+    """Cap what the request may write, then go on with the CSRF check.
+
+    The check reads the form, and with it the files, so the cap has to come first.
+    """
+    cap_uploads(request)
+    return _upload(request)
+
+
+@csrf_protect
+@require_http_methods(["GET", "HEAD", "POST"])
+def _upload(request: HttpRequest) -> HttpResponseBase:
+    if _wants_json(request):
+        return _answer_script(request)
+    return _page(request)
+
+
+@account_if_demanded
+def _page(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        return _render(request)
+    taken, refused = _receive_all(request)
+    if not taken:
+        return _render(request, refused, status=400)
+    if not refused and len(taken) == 1:
+        return redirect(taken[0])
+    for submission in taken:
+        messages.success(
+            request,
+            format_html(
+                '<a href="{}">{}</a> was uploaded.',
+                submission.get_absolute_url(),
+                submission.original_name,
+            ),
+        )
+    for refusal in refused:
+        messages.error(
+            request,
+            format_html("<strong>{}</strong> was refused. {}", refusal.name, refusal.error),
+        )
+    return redirect("submissions:list")
+
+
+def _answer_script(request: HttpRequest) -> JsonResponse:
+    if not may_upload(request):
+        return _json_error(_NOT_ALLOWED, status=403)
+    taken, refused = _receive_all(request)
+    if refused:
+        return _json_error(refused[0].error, status=400)
+    return JsonResponse(
+        {"name": taken[0].original_name, "url": taken[0].get_absolute_url()}, status=201
+    )
+
+
+def _receive_all(request: HttpRequest) -> tuple[Sequence[Submission], Sequence[Refusal]]:
+    """Every file on its own: a bad one does not take a good one with it."""
+    files = request.FILES.getlist("video")
+    if not files:
+        return [], [Refusal("", _NOTHING_CHOSEN)]
+    try:
+        check_number(len(files))
+        sampling = _sampling(request)
+    except UploadRejected as error:
+        return [], [Refusal("", error)]
+    owner = uploader(request)
+    taken: list[Submission] = []
+    refused: list[Refusal] = []
+    for file in files:
+        try:
+            taken.append(_receive_one(file, sampling, owner))
+        except UploadRejected as error:
+            refused.append(Refusal(clean_name(file.name or ""), error))
+    return taken, refused
+
+
+def _receive_one(file: UploadedFile, sampling: str, owner: dict[str, object]) -> Submission:
+    return receive(file, sampling=sampling, **owner)  # type: ignore[arg-type]
+
+
+def _sampling(request: HttpRequest) -> str:
+    form = SamplingForm(request.POST)
+    if not form.is_valid():
+        raise UploadRejected("unknown_sampling", "There is no such sampling level.")
+    return str(form.cleaned_data["sampling"])
+
+
+def _render(
+    request: HttpRequest, refused: Sequence[Refusal] = (), status: int = 200
+) -> HttpResponse:
+    context = {
+        "refused": refused,
+        "limits": presentation.limits(),
+        "extensions": ALLOWED_EXTENSIONS,
+        "accept": ",".join(ALLOWED_EXTENSIONS),
+        "formats": [extension[1:].upper() for extension in ALLOWED_EXTENSIONS],
+        "sampling_levels": presentation.sampling_levels(),
+        "sampling": request.POST.get("sampling") or settings.FRAMEVOTE_SAMPLING,
+        "session_days": settings.SESSION_COOKIE_AGE // 86400,
+    }
+    return render(request, "submissions/upload.html", context, status=status)
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    return request.method == "POST" and request.headers.get("Accept") == "application/json"
+
+
+def _json_error(error: UploadRejected, status: int) -> JsonResponse:
+    return JsonResponse({"error": {"code": error.code, "sentence": error.sentence}}, status=status)
