@@ -1,0 +1,86 @@
+"""Processes that fight over the queue: ``python -m tests.claimants COMMAND ARGUMENT``.
+
+Each command prints JSON. ``claim`` and ``disturb`` wait for the starting signal,
+a file, so that all processes begin at once.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import django
+
+django.setup()
+
+from django.utils import timezone  # noqa: E402
+
+from tests.webapp.outcomes import an_outcome  # noqa: E402
+from webapp.submissions import queue  # noqa: E402
+from webapp.submissions.models import Analysis, Face, State, Submission  # noqa: E402
+
+
+def fill(count: str) -> list[str]:
+    Submission.objects.all().delete()
+    submission = Submission.objects.create(
+        original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64
+    )
+    return [str(queue.enqueue(submission).pk) for _ in range(int(count))]
+
+
+def claim(signal: str) -> list[str]:
+    """Claim and keep until nothing waits; what was claimed."""
+    _wait_for(signal)
+    claimed = []
+    while lease := queue.claim_next(worker="claimant"):
+        claimed.append(str(lease.analysis_id))
+    return claimed
+
+
+def work(signal: str) -> list[str]:
+    """Claim and publish until nothing is left to do; what was published."""
+    _wait_for(signal)
+    published = []
+    while Analysis.objects.filter(state__in=(State.QUEUED, State.RUNNING)).exists():
+        lease = queue.claim_next(worker="worker")
+        # As long as a real analysis never is, but long enough to be disturbed in.
+        time.sleep(random.uniform(0, 0.02))
+        if lease and queue.heartbeat(lease, stage="vote") and queue.publish(lease, an_outcome()):
+            published.append(str(lease.analysis_id))
+    return published
+
+
+def disturb(signal: str) -> list[str]:
+    """Let leases run out and take them back while others work; what was taken back."""
+    _wait_for(signal)
+    recovered: list[str] = []
+    while Analysis.objects.filter(state__in=(State.QUEUED, State.RUNNING)).exists():
+        running = Analysis.objects.filter(state=State.RUNNING, attempts=1)
+        running.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+        recovered += [str(pk) for pk in queue.recover_expired()]
+        time.sleep(random.uniform(0, 0.01))
+    return recovered
+
+
+def report(_: str) -> dict[str, object]:
+    rows = Analysis.objects.all()
+    return {
+        "states": sorted(set(rows.values_list("state", flat=True))),
+        "attempts": sorted(set(rows.values_list("attempts", flat=True))),
+        "faces": Face.objects.count(),
+    }
+
+
+def _wait_for(signal: str) -> None:
+    Path(f"{signal}.{time.monotonic_ns()}.ready").touch()
+    while not Path(signal).exists():
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    commands = {"fill": fill, "claim": claim, "work": work, "disturb": disturb, "report": report}
+    print(json.dumps(commands[sys.argv[1]](sys.argv[2])))

@@ -1,0 +1,111 @@
+"""What tests of the site and the workers share: people, files, servers.
+
+``site`` starts real processes on the test database; see ``tests/processes.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+
+from tests.processes import Site
+from tests.servers import postgres_server, redis_server
+from webapp.submissions.models import Submission
+from webapp.submissions.uploads import ALLOWED_EXTENSIONS
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: while Playwright runs, Django takes every test for asynchronous."""
+    items.sort(key=lambda item: item.nodeid.startswith("tests/e2e/"))
+
+
+@pytest.fixture(autouse=True)
+def media_dir(tmp_path: Path, settings: Any) -> Path:
+    """Uploads and evidence of one test; nothing is left of another's."""
+    folder = tmp_path / "media"
+    folder.mkdir()
+    settings.MEDIA_ROOT = folder
+    settings.FRAMEVOTE_MEDIA_DIR = folder
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def broker_dir() -> Path:
+    """The filesystem broker of this process, without an earlier test's messages."""
+    folder = Path(django_settings.FRAMEVOTE_BROKER_DIR)
+    messages = folder / "messages"
+    for message in messages.glob("*.msg"):
+        message.unlink(missing_ok=True)
+    return folder
+
+
+@pytest.fixture
+def messages(broker_dir: Path) -> Callable[[], int]:
+    """How many wake-ups lie in the broker."""
+    return lambda: len(list((broker_dir / "messages").glob("*.analyses.msg")))
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice", password="alice-password")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob", password="bob-password")
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    return User.objects.create_user("charlie", password="charlie-password")
+
+
+@pytest.fixture
+def make_submission(db: None) -> Callable[..., Submission]:
+    """``make_submission(owner=alice, content=b"…")``: a row with its file, not yet queued."""
+
+    def make(
+        content: bytes = b"not really a video", name: str = "clip.mp4", **fields: Any
+    ) -> Submission:
+        assert name.endswith(ALLOWED_EXTENSIONS)
+        submission = Submission(
+            original_name=name, size_bytes=len(content), sha256="0" * 64, **fields
+        )
+        submission.video.save(name, ContentFile(content), save=True)
+        return submission
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis server of its own for this test run."""
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A Postgres cluster of its own for this test run, with an empty database."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def site(transactional_db: None, tmp_path: Path, media_dir: Path) -> Iterator[Site]:
+    """Real processes (workers, sweeper) on the test database; stopped at the end."""
+    var_dir = tmp_path / "var"
+    var_dir.mkdir()
+    site = Site(var_dir, media_dir)
+    try:
+        yield site
+    finally:
+        site.stop_all()
+        site.print_logs()

@@ -1,0 +1,97 @@
+"""Networks the detector's tests share, made once: MTCNN and a tiny trained checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from detector import Detector, checkpoints
+from detector.domain import FaceBox, Image, Label
+from detector.faces import FaceFinder
+from detector.preprocessing import crop_face, to_network_input
+from tests.clips import scene
+
+MARGIN = 1.3
+SIDE = 96
+
+
+@pytest.fixture(scope="session")
+def finder() -> FaceFinder:
+    return FaceFinder()
+
+
+@pytest.fixture(scope="session")
+def rows_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Reads single faces, and has learned that person 0 is real and person 1 is fake."""
+    return _tiny_checkpoint(tmp_path_factory.mktemp("checkpoints") / "rows", "rows")
+
+
+@pytest.fixture(scope="session")
+def frames_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Reads windows of faces; untrained."""
+    return _tiny_checkpoint(tmp_path_factory.mktemp("checkpoints") / "frames", "frames")
+
+
+@pytest.fixture(scope="session")
+def detector(rows_checkpoint: Path) -> Detector:
+    return Detector.load(str(rows_checkpoint), device="cpu")
+
+
+def _tiny_checkpoint(folder: Path, sequence: str) -> Path:
+    import keras
+
+    from detector.model import build_model
+
+    architecture: dict[str, Any] = {
+        "sequence": sequence,
+        "backbone_cut": "mixed_5b",
+        "image_size": SIDE,
+    }
+    keras.utils.set_random_seed(1)
+    model = build_model(**architecture)
+    if sequence == "rows":
+        _teach_who_is_fake(model)
+    return checkpoints.save(
+        model,
+        folder,
+        name=f"tiny-{sequence}",
+        version="1",
+        architecture=architecture,
+        margin=MARGIN,
+    )
+
+
+def _teach_who_is_fake(model: Any) -> None:
+    """Fit the last layer to the portraits of the test clips, in closed form."""
+    import keras
+
+    crops, labels = [], []
+    for person, label in ((0, Label.REAL), (1, Label.FAKE)):
+        for shift in range(-6, 7, 3):
+            for size in (216, 306):
+                crops.append(_portrait_crop(person, shift, size))
+                labels.append(label)
+    head = model.get_layer("head")
+    below = keras.Model(head.input, head.layers[-1].input)
+    maps = model.get_layer("backbone")([to_network_input(crops, SIDE)], training=False)
+    features = np.asarray(below(maps, training=False))
+    steps = features.reshape(-1, features.shape[-1])
+    center, spread = steps.mean(axis=0), steps.std(axis=0) + 1e-3
+    targets = np.repeat(np.where(np.array(labels) == Label.REAL, 1.0, -1.0), features.shape[1])
+    scaled = (steps - center) / spread
+    ridge = scaled.T @ scaled + 10.0 * np.eye(scaled.shape[1])
+    direction = 4.0 * np.linalg.solve(ridge, scaled.T @ targets) / spread
+    kernel: npt.NDArray[Any] = np.stack([-direction, direction], axis=1)
+    bias = -center @ kernel
+    head.layers[-1].set_weights([kernel, bias])
+
+
+def _portrait_crop(person: int, shift: int, size: int) -> Image:
+    """As the detector would cut it: the face is the middle half of the portrait."""
+    picture = scene((640, 360), [(person, 320 + shift, 180, size)])
+    box = FaceBox(320 - round(0.2 * size), 180 - round(0.25 * size), round(0.4 * size), size // 2)
+    return crop_face(picture, box, MARGIN)

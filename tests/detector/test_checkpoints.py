@@ -1,0 +1,146 @@
+"""Checkpoints: what is saved comes back, and nothing else is let in."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detector import checkpoints
+from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint
+from detector.model import build_model, named_variables
+from detector.preprocessing import CROP_SIDE, to_network_input
+
+ARCHITECTURE: dict[str, Any] = {"sequence": "rows", "backbone_cut": "mixed_5b", "image_size": 96}
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return build_model(**ARCHITECTURE)
+
+
+@pytest.fixture
+def folder(model: Any, tmp_path: Path) -> Path:
+    return checkpoints.save(
+        model, tmp_path / "small", name="small", version="3", architecture=ARCHITECTURE, margin=1.2
+    )
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / checkpoints.METADATA
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def crops(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return list(rng.integers(0, 256, (count, CROP_SIDE, CROP_SIDE, 3), dtype=np.uint8))
+
+
+def test_a_saved_model_predicts_as_before(model: Any, folder: Path) -> None:
+    loaded = checkpoints.load(str(folder))
+    some = crops(checkpoints.BATCH + 3)
+    expected = np.asarray(model(to_network_input(some, 96), training=False))
+    np.testing.assert_allclose(loaded.predict_faces(some), expected, atol=2e-3)
+    assert (loaded.id.name, loaded.id.version) == ("small", "3")
+    assert loaded.metadata.margin == 1.2
+    assert loaded.metadata.calibration is None
+
+
+def test_a_face_is_judged_alike_alone_and_in_a_crowd(folder: Path) -> None:
+    loaded = checkpoints.load(str(folder))
+    some = crops(checkpoints.BATCH + 1)
+    together = loaded.predict_faces(some)
+    np.testing.assert_allclose(loaded.predict_faces(some[-1:]), together[-1:], atol=1e-5)
+
+
+def test_no_faces_give_no_predictions(folder: Path) -> None:
+    assert checkpoints.load(str(folder)).predict_faces([]).shape == (0, 8, 2)
+
+
+def test_a_checkpoint_that_reads_frames_takes_windows_only(tmp_path: Path) -> None:
+    architecture = ARCHITECTURE | {"sequence": "frames"}
+    model = build_model(**architecture)
+    folder = checkpoints.save(
+        model, tmp_path, name="w", version="1", architecture=architecture, margin=1.0
+    )
+    loaded = checkpoints.load(str(folder))
+    windows = [crops(8), crops(8)[::-1], crops(8)]
+    assert loaded.predict_sequences(windows).shape == (3, 8, 2)
+    with pytest.raises(ValueError, match="reads frames"):
+        loaded.predict_faces(crops(1))
+
+
+def test_matrices_are_half_precision_and_statistics_are_not(folder: Path) -> None:
+    from safetensors.numpy import load_file
+
+    arrays = load_file(folder / checkpoints.WEIGHTS)
+    assert arrays["backbone/conv2d/kernel"].dtype == np.float16
+    assert arrays["backbone/batch_normalization/moving_variance"].dtype == np.float32
+
+
+def test_weights_with_one_changed_byte_are_not_loaded(folder: Path) -> None:
+    path = folder / checkpoints.WEIGHTS
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ChecksumMismatch) as caught:
+        checkpoints.load(str(folder))
+    assert caught.value.code == "checksum_mismatch"
+
+
+def test_missing_weights_are_no_checkpoint(folder: Path) -> None:
+    (folder / checkpoints.WEIGHTS).unlink()
+    with pytest.raises(NoCheckpoint):
+        checkpoints.load(str(folder))
+
+
+def test_an_unknown_name_says_what_there_is() -> None:
+    with pytest.raises(NoCheckpoint, match="installed"):
+        checkpoints.load("there-is-no-such-checkpoint")
+
+
+def test_labels_in_the_other_order_are_refused(folder: Path) -> None:
+    edit(folder, class_order=["REAL", "FAKE"])
+    with pytest.raises(BadCheckpoint, match="class order"):
+        checkpoints.load(str(folder))
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        ARCHITECTURE | {"backbone_cut": "block35_1_ac"},
+        ARCHITECTURE | {"dense_units": 64},
+        ARCHITECTURE | {"image_size": 20},
+        ARCHITECTURE | {"surprise": 1},
+    ],
+)
+def test_arrays_of_another_architecture_are_refused(
+    folder: Path, architecture: dict[str, object]
+) -> None:
+    edit(folder, architecture=architecture)
+    with pytest.raises(BadCheckpoint):
+        checkpoints.load(str(folder))
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"name": "x"}', "\udcff"])
+def test_unreadable_metadata_is_a_bad_checkpoint(folder: Path, text: str) -> None:
+    (folder / checkpoints.METADATA).write_text(text, errors="surrogateescape")
+    with pytest.raises(BadCheckpoint):
+        checkpoints.load(str(folder))
+
+
+def test_weights_that_are_no_arrays_are_a_bad_checkpoint(folder: Path) -> None:
+    import hashlib
+
+    (folder / checkpoints.WEIGHTS).write_bytes(b"not arrays")
+    edit(folder, sha256=hashlib.sha256(b"not arrays").hexdigest())
+    with pytest.raises(BadCheckpoint):
+        checkpoints.load(str(folder))
+
+
+def test_every_variable_is_saved(model: Any, folder: Path) -> None:
+    from safetensors.numpy import load_file
+
+    arrays = load_file(folder / checkpoints.WEIGHTS)
+    assert arrays.keys() == {name for name, _ in named_variables(model)}

@@ -1,0 +1,275 @@
+"""The trainer: data sets, augmentation, and runs that can be killed and go on."""
+
+import argparse
+import csv
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from detector import checkpoints
+from detector.domain import Label
+from detector.preprocessing import CROP_SIDE
+from detector.training import trainer
+from detector.training.augmentation import augment, self_blend
+from detector.training.batches import BatchMaker, Config
+from detector.training.datasets import (
+    DatasetError,
+    by_source,
+    load_faces,
+    read_manifest,
+    split_groups,
+)
+from detector.training.evaluation import measure
+
+SIDE = 224
+
+
+def picture(seed: int) -> np.ndarray:
+    """A smooth picture, like no other seed's."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (7, 7, 3)).astype(np.uint8)
+    return cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """12 sources of one genuine and one fake crop, half of them in a zip, one for validation."""
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    rows = []
+    with zipfile.ZipFile(folder / "part.zip", "w") as archive:
+        for number in range(12):
+            for label in Label:
+                path = f"{label.name.lower()}/{number}.jpg"
+                content = jpeg(picture(number * 2 + label))
+                if number % 2:
+                    archive.writestr(path, content)
+                else:
+                    (folder / path).parent.mkdir(exist_ok=True)
+                    (folder / path).write_bytes(content)
+                rows.append(
+                    {
+                        "zip": "part.zip" if number % 2 else "",
+                        "path": path,
+                        "label": label.name,
+                        "source_video": f"{number}.mp4",
+                        "split": "val" if number == 11 else "train",
+                    }
+                )
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def arguments(dataset: Path, run: Path, *more: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    trainer.add_arguments(parser)
+    return parser.parse_args(
+        [str(dataset), "--run", str(run), "--margin", "1.2", "--cut", "mixed_5b", "--image-size",
+         "96", "--frozen-through", "mixed_5b", "--batch-size", "8", "--held-out", "4",
+         "--reserved", "1", *more]
+    )  # fmt: skip
+
+
+def test_a_manifest_reads_folders_and_zips_alike(dataset: Path) -> None:
+    rows = read_manifest(dataset)
+    faces = load_faces(dataset, rows)
+    assert len(faces) == 24
+    assert faces[0].image().shape == (SIDE, SIDE, 3)
+    assert {face.label for face in faces} == set(Label)
+
+
+def test_pictures_are_read_as_rgb(tmp_path: Path, dataset: Path) -> None:
+    red = np.zeros((SIDE, SIDE, 3), np.uint8)
+    red[..., 0] = 255
+    (dataset / "real" / "0.jpg").write_bytes(jpeg(red))
+    row = next(r for r in read_manifest(dataset) if r.path == "real/0.jpg")
+    assert load_faces(dataset, [row])[0].image()[0, 0].argmax() == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: text.replace("REAL", "GENUINE", 1), "unknown label 'GENUINE'"),
+        (lambda text: text + text.splitlines()[1] + "\n", "stands twice"),
+        (lambda text: text.replace("source_video", "source"), "source_video"),
+    ],
+)
+def test_a_bad_manifest_is_refused_by_name(
+    dataset: Path, spoil: Callable[[str], str], message: str
+) -> None:
+    manifest = dataset / "manifest.csv"
+    manifest.write_text(spoil(manifest.read_text()))
+    with pytest.raises(DatasetError, match=message):
+        read_manifest(dataset)
+
+
+def test_a_missing_crop_is_named(dataset: Path) -> None:
+    (dataset / "real" / "4.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"real/4\.jpg"):
+        load_faces(dataset, read_manifest(dataset))
+
+
+def test_groups_never_stand_on_both_sides() -> None:
+    groups = [f"{n}.mp4" for n in range(100)]
+    training, held_out = split_groups(groups, 30, seed=4)
+    assert len(held_out) == 30
+    assert not training & held_out
+    assert training | held_out == set(groups)
+    assert split_groups(reversed(groups), 30, seed=4) == (training, held_out)
+    assert split_groups(groups, 30, seed=5)[1] != held_out
+
+
+def test_training_held_out_and_reserved_sources_share_nothing(dataset: Path) -> None:
+    config = Config(dataset="faces", held_out=4, reserved=2, seed=3)
+    training, held_out = trainer.load_split(dataset, config)
+    trained_on = {source.group for source in training}
+    measured_on = {face.group for face in held_out}
+    assert len(trained_on) == 5
+    assert len(measured_on) == 4
+    assert not trained_on & measured_on
+    assert "11.mp4" not in trained_on | measured_on
+
+
+def test_a_batch_depends_on_seed_and_step_alone(dataset: Path) -> None:
+    config = Config(dataset="faces", image_size=96, batch_size=8, seed=7)
+    sources = by_source(load_faces(dataset, read_manifest(dataset)))
+    first = BatchMaker(config, sources)
+    images, labels = first(5)
+    again_images, again_labels = BatchMaker(config, sources)(5)
+    np.testing.assert_array_equal(images, again_images)
+    np.testing.assert_array_equal(labels, again_labels)
+    assert np.abs(first(6)[0] - images).max() > 0
+    assert images.shape == (8, 96, 96, 3)
+    assert labels.sum(axis=0).tolist() == [4, 4]
+
+
+def test_labels_of_a_batch_are_in_class_order(dataset: Path) -> None:
+    """Genuine pictures are made all white here and fakes all black, so order shows."""
+    for path, value in [("real", 255), ("fake", 0)]:
+        for number in range(0, 12, 2):
+            flat = np.full((SIDE, SIDE, 3), value, np.uint8)
+            (dataset / path / f"{number}.jpg").write_bytes(jpeg(flat))
+    rows = [row for row in read_manifest(dataset) if not row.archive]
+    config = Config(dataset="faces", image_size=96, batch_size=6, self_blended=0.0)
+    images, labels = BatchMaker(config, by_source(load_faces(dataset, rows)))(0)
+    bright = images.mean(axis=(1, 2, 3)) > 0
+    np.testing.assert_array_equal(labels[:, Label.REAL] == 1, bright)
+    np.testing.assert_array_equal(labels[:, Label.FAKE] == 1, ~bright)
+
+
+def test_augmentation_gives_face_crops_and_draws_from_its_generator_only() -> None:
+    image = picture(0)
+    for seed in range(20):
+        one = augment(image, np.random.default_rng(seed), mirrored=False)
+        two = augment(image, np.random.default_rng(seed), mirrored=False)
+        assert one.shape == (CROP_SIDE, CROP_SIDE, 3)
+        assert one.dtype == np.uint8
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_self_blended_image_differs_from_its_face_inside_a_region() -> None:
+    image = picture(3)
+    changed_inside = 0
+    for seed in range(20):
+        blended = self_blend(image, np.random.default_rng(seed))
+        assert blended.shape == image.shape
+        difference = np.abs(blended.astype(int) - image).max(axis=-1)
+        assert difference.max() > 0
+        changed_inside += difference[SIDE // 3 : -SIDE // 3, SIDE // 3 : -SIDE // 3].mean() > (
+            difference[:8].mean()
+        )
+    assert changed_inside >= 10
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights after 4 steps are those of 2 steps, a new process's state, and 2 more."""
+    monkeypatch.setattr(trainer.Trainer, "save_every", 2)
+    config = Config(
+        dataset="faces",
+        cut="mixed_5b",
+        image_size=96,
+        batch_size=8,
+        steps=4,
+        held_out=4,
+        reserved=1,
+    )
+    training, _ = trainer.load_split(dataset, config)
+
+    class Killed(Exception):
+        pass
+
+    killed = trainer.Trainer(config, tmp_path / "run", None)
+    step, real_step = 0, killed._train_step
+
+    def dies_at_the_fourth(images: Any, labels: Any) -> Any:
+        nonlocal step
+        step += 1
+        if step == 4:
+            raise Killed
+        return real_step(images, labels)
+
+    monkeypatch.setattr(killed, "_train_step", dies_at_the_fourth)
+    with pytest.raises(Killed):
+        killed.fit(training)
+    resumed = trainer.Trainer(config, tmp_path / "run", None)
+    assert int(resumed.step) == 2
+    resumed.fit(training)
+    assert int(resumed.step) == 4
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run/history.jsonl").open()]
+    assert steps == [2, 4]
+
+
+def test_a_run_folder_of_other_settings_is_refused(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"dataset": "other"}))
+    assert trainer.run(arguments(dataset, run)) == 1
+    assert "other settings" in capsys.readouterr().err
+
+
+def test_training_ends_in_a_checkpoint_that_loads(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trainer.run(arguments(dataset, tmp_path / "run", "--steps", "2")) == 0
+    folder = tmp_path / "run" / "checkpoint"
+    loaded = checkpoints.load(str(folder))
+    assert loaded.metadata.margin == 1.2
+    auc = loaded.metadata.raw["metrics"]["validation_auc"]
+    assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
+    assert auc["n"] == 8
+    assert auc["groups"] == 4
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert loaded.id.sha256 in card
+    assert "Uncalibrated" in card
+    assert "Not proof" in card
+    assert json.loads(capsys.readouterr().out.split("checkpoint:")[0])["validation_auc"] == auc
+
+
+def test_measuring_prefers_a_network_that_is_right(dataset: Path) -> None:
+    faces = load_faces(dataset, read_manifest(dataset))
+    answers = iter(float(face.label == Label.FAKE) for face in faces)
+
+    def knows(images: np.ndarray) -> np.ndarray:
+        fake = np.array([next(answers) for _ in images])
+        return np.repeat(np.stack([fake, 1 - fake], -1)[:, None], 8, axis=1)
+
+    metrics = measure(knows, faces, image_size=96, name="faces")
+    assert metrics["validation_auc"]["value"] == 1.0
+    assert metrics["validation_accuracy"]["value"] == 1.0

@@ -1,0 +1,146 @@
+"""Real processes of FrameVote for tests: workers, the sweeper, short commands.
+
+They share the test's database and media, and have a folder for broker and logs
+of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+from django.conf import settings
+from django.db import connection
+
+from tests.servers import wait_until
+from webapp.submissions.models import Submission
+
+ENQUEUE = """
+import sys, django
+django.setup()
+from webapp.submissions import queue
+from webapp.submissions.models import Submission
+print(queue.enqueue(Submission.objects.get(pk=sys.argv[1])).pk)
+"""
+
+
+ANNOUNCE = """
+import sys
+from worker.celery import app
+for _ in range(int(sys.argv[2])):
+    app.send_task("worker.tasks.analyze", args=[sys.argv[1]])
+"""
+
+
+class Site:
+    """One installation; ``env`` may be changed before its processes are started."""
+
+    def __init__(self, var_dir: Path, media_dir: Path) -> None:
+        self.var_dir = var_dir
+        self.env = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "webapp.settings",
+            "FRAMEVOTE_ENV_FILE": os.devnull,
+            "FRAMEVOTE_VAR_DIR": str(var_dir),
+            "FRAMEVOTE_MEDIA_DIR": str(media_dir),
+            "DATABASE_URL": _url_of_test_database(),
+            "SECRET_KEY": settings.SECRET_KEY,
+            "FRAMEVOTE_SAMPLING": "quick",
+            # Short, but longer than a busy machine keeps a heartbeat waiting.
+            "FRAMEVOTE_LEASE_SECONDS": "20",
+            "FRAMEVOTE_HEARTBEAT_SECONDS": "1",
+            "FRAMEVOTE_SWEEP_SECONDS": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start_worker(self, name: str = "worker1") -> subprocess.Popen[bytes]:
+        """Start a worker and wait until it takes messages."""
+        worker = self._start(name, "-m", "worker", "--name", name)
+        wait_until(lambda: f"{name}@" in self.log(name) and " ready." in self.log(name), "ready")
+        return worker
+
+    def start_sweeper(self) -> subprocess.Popen[bytes]:
+        return self._start("sweeper", "manage.py", "sweep")
+
+    def enqueue(self, submission: Submission) -> str:
+        """Put an analysis into the queue, as the web process does; its id."""
+        return self.run("-c", ENQUEUE, str(submission.pk)).strip()
+
+    def announce(self, analysis_id: str, times: int = 1) -> None:
+        """Send wake-ups for an analysis, wanted or not."""
+        self.run("-c", ANNOUNCE, analysis_id, str(times))
+
+    def run(self, *arguments: str) -> str:
+        """Run Python to its end; what it printed."""
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env=self.env,
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def log(self, name: str) -> str:
+        return (self.var_dir / f"{name}.log").read_text(errors="replace")
+
+    def print_logs(self) -> None:
+        """For the report of a test that failed; pytest swallows it otherwise."""
+        for name in self.processes:
+            print(f"--- {name}\n{self.log(name)}")
+
+    def stop_all(self) -> None:
+        """SIGTERM first, then SIGKILL for what is left, children included."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                pass
+            _kill_group(process.pid)
+            process.wait(timeout=10)
+
+    def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.var_dir / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=self.env,
+                cwd=settings.BASE_DIR,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes[name] = process
+        return process
+
+
+def pool_children(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes in which a worker runs analyses."""
+    children = psutil.Process(worker.pid).children()
+    return [child for child in children if "PoolWorker" in " ".join(child.cmdline())]
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _url_of_test_database() -> str:
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    host = str(database["HOST"]).replace("/", "%2F")
+    port = f":{database['PORT']}" if database["PORT"] else ""
+    return f"postgresql://{database['USER']}:{database['PASSWORD']}@{host}{port}/{database['NAME']}"

@@ -1,0 +1,109 @@
+"""Redis and Postgres for the tests: real servers, started from what is installed.
+
+A lane whose server is not installed is skipped with the name of the package.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    binary = shutil.which("redis-server")
+    if binary is None:
+        pytest.skip("Redis is not installed; install it with: apt install redis-server")
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="framevote-redis-") as folder:
+        command = [
+            binary,
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            folder,
+        ]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: _listens(port), "Redis answers")
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    binaries = _postgres_binaries()
+    if binaries is None:
+        pytest.skip("Postgres is not installed; install it with: apt install postgresql")
+    # Not below pytest's own folder: the server's user could not enter it.
+    folder = Path(tempfile.mkdtemp(prefix="framevote-postgres-"))
+    as_user: list[str] = []
+    if os.getuid() == 0:  # Postgres refuses to run as root.
+        shutil.chown(folder, "postgres", "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    data = folder / "data"
+    try:
+        subprocess.run(
+            [*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "framevote", "-A", "trust"],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+        )
+        command = [*as_user, str(binaries / "postgres"), "-D", str(data), "-k", str(folder)]
+        command += ["-c", "listen_addresses=", "-c", "fsync=off"]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+        try:
+            ready = [str(binaries / "pg_isready"), "-h", str(folder), "-q"]
+            wait_until(
+                lambda: subprocess.run(ready, check=False).returncode == 0, "Postgres answers"
+            )
+            yield f"postgresql://framevote@{quote(str(folder), safe='')}/postgres"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Poll until ``condition`` holds; a test that waits in vain says what for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s, but not: {what}")
+        time.sleep(0.1)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _postgres_binaries() -> Path | None:
+    if found := shutil.which("postgres"):
+        return Path(found).resolve().parent
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    return versions[-1].parent if versions else None

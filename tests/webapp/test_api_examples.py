@@ -1,0 +1,88 @@
+"""The shell examples of docs/api.md are run, in their order, against a live server."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.webapp.analyses import VIDEO
+from tests.webapp.outcomes import an_outcome
+from webapp.accounts.models import ApiToken
+from webapp.submissions import queue
+from webapp.submissions.models import Analysis, Submission
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+DONE = "--- done"
+
+
+class Shell:
+    """One shell that is given a block at a time and remembers its variables."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            ["sh"],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, block: str) -> str:
+        """What the block printed; it must succeed to its last command."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"set -e\n{block}\necho\necho '{DONE}'\n")
+        self._process.stdin.flush()
+        printed: list[str] = []
+        for line in self._process.stdout:
+            if line.strip() == DONE:
+                return "".join(printed)
+            printed.append(line)
+        raise AssertionError(f"failed: {block}\n{''.join(printed)}")
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed; install it with: apt install curl")
+    shell = Shell(tmp_path)
+    yield shell
+    shell.close()
+
+
+def test_the_examples_work_as_they_stand(
+    transactional_db: None, live_server: Any, alice: User, shell: Shell, tmp_path: Path
+) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    start, upload, wait, read, models, listing, change = blocks
+    (tmp_path / "clip.mp4").write_bytes(VIDEO)
+    _, secret = ApiToken.objects.issue(alice, "examples")
+    shell.run(start)
+    shell.run(f"FRAMEVOTE={live_server.url}; TOKEN={secret}")
+
+    shell.run(upload)
+    submission = Submission.objects.get()
+    analysis = Analysis.objects.get()
+    assert (submission.owner, analysis.sampling) == (alice, "quick")
+    lease = queue.claim(analysis.pk, worker="worker1@host:1")
+    assert lease is not None
+    queue.publish(lease, an_outcome())
+
+    assert shell.run(wait).strip() == "SUCCEEDED"
+    assert shell.run(read).splitlines()[0] == "FAKE 0.75 {'real': 1, 'fake': 2}"
+    assert shell.run(models).strip().startswith("[")
+    assert str(submission.pk) in shell.run(listing)
+    assert "CANCELED" in shell.run(change)
+    assert not Submission.objects.exists()

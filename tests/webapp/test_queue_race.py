@@ -1,0 +1,107 @@
+"""One winner per claim, with real processes on real databases."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from tests.servers import wait_until
+
+pytestmark = pytest.mark.process
+
+PROCESSES = 4
+
+
+class Arena:
+    """A database of its own in which processes meet."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.env = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "webapp.settings",
+            "FRAMEVOTE_VAR_DIR": str(folder / "var"),
+            "DATABASE_URL": database_url,
+        }
+        self.call("manage.py", "migrate", "--verbosity=0")
+
+    def call(self, *arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(
+            command,
+            env=self.env,
+            cwd=settings.BASE_DIR,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def ask(self, command: str, argument: str = "") -> Any:
+        return json.loads(self.call("-m", "tests.claimants", command, argument))
+
+    def fight(self, *commands: str) -> list[list[str]]:
+        """Run the commands side by side from one starting signal; what each printed."""
+        signal = Path(tempfile.mkdtemp(dir=self.folder)) / "go"
+        fighters = [
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.claimants", command, str(signal)],
+                env=self.env,
+                cwd=settings.BASE_DIR,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for command in commands
+        ]
+        try:
+            wait_until(
+                lambda: len(list(signal.parent.glob("*.ready"))) == len(commands),
+                "all processes are ready",
+            )
+            signal.touch()
+            ends = [fighter.communicate(timeout=120) for fighter in fighters]
+        finally:
+            for fighter in fighters:
+                fighter.kill()
+        assert [fighter.returncode for fighter in fighters] == [0] * len(fighters), ends
+        return [json.loads(output) for output, _ in ends]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Arena:
+    folder = tmp_path_factory.mktemp("arena")
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    else:
+        url = f"sqlite:///{folder / 'arena.sqlite3'}"
+    return Arena(folder, url)
+
+
+def test_every_analysis_is_claimed_once(arena: Arena) -> None:
+    waiting = arena.ask("fill", "200")
+    claimed = arena.fight(*["claim"] * PROCESSES)
+    everything = [analysis for share in claimed for analysis in share]
+    assert sorted(everything) == sorted(waiting)
+    assert arena.ask("report")["attempts"] == [1]
+    assert sum(bool(share) for share in claimed) > 1, "the processes did not compete"
+
+
+def test_what_is_taken_back_meanwhile_is_still_published_once(arena: Arena) -> None:
+    waiting = arena.ask("fill", "100")
+    *published, recovered = arena.fight(*["work"] * (PROCESSES - 1), "disturb")
+    everything = [analysis for share in published for analysis in share]
+    assert sorted(everything) == sorted(waiting)
+    assert recovered, "nothing was disturbed"
+    report = arena.ask("report")
+    assert report["states"] == ["SUCCEEDED"]
+    assert report["faces"] == 3 * len(waiting)

@@ -1,0 +1,142 @@
+"""Settings come from the environment, and a value that is not understood stops the start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+SHOW = "import django; from django.conf import settings; print(getattr(settings, {!r}))"
+
+
+def start(tmp_path: Path, show: str = "DEBUG", **env: str) -> subprocess.CompletedProcess[str]:
+    """Load the settings in a process of their own and print one of them."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-c", SHOW.format(show)],
+        env={
+            **kept,
+            "DJANGO_SETTINGS_MODULE": "webapp.settings",
+            "FRAMEVOTE_ENV_FILE": os.devnull,
+            "FRAMEVOTE_VAR_DIR": str(tmp_path / "var"),
+            **env,
+        },
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def value(tmp_path: Path, show: str, **env: str) -> str:
+    done = start(tmp_path, show, **env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("DEBUG", "maybe", "boolean"),
+        ("FRAMEVOTE_ALLOW_ANONYMOUS", "sometimes", "boolean"),
+        ("FRAMEVOTE_SAMPLING", "fast", "one of quick, standard, thorough"),
+        ("FRAMEVOTE_MAX_UPLOAD_MB", "500MB", "integer"),
+        ("FRAMEVOTE_MAX_UPLOAD_MB", "0", "1 or more"),
+        ("FRAMEVOTE_MAX_ATTEMPTS", "-1", "1 or more"),
+        ("FRAMEVOTE_HEARTBEAT_SECONDS", "50", "at most half"),
+        ("FRAMEVOTE_LOG_LEVEL", "LOUD", "one of DEBUG"),
+        ("REDIS_URL", "localhost:6379", "redis://"),
+    ],
+)
+def test_an_unknown_value_stops_the_start_with_a_sentence(
+    tmp_path: Path, name: str, given: str, expected: str
+) -> None:
+    done = start(tmp_path, **{name: given})
+    assert done.returncode != 0
+    sentence = done.stderr.strip().splitlines()[-1]
+    assert name in sentence
+    assert expected in sentence
+
+
+def test_every_unknown_value_is_named_at_once(tmp_path: Path) -> None:
+    done = start(tmp_path, DEBUG="maybe", FRAMEVOTE_THREADS="many")
+    sentence = done.stderr.strip().splitlines()[-1]
+    assert "DEBUG is 'maybe'" in sentence
+    assert "FRAMEVOTE_THREADS is 'many'" in sentence
+
+
+def test_a_local_installation_makes_its_own_secret_once(tmp_path: Path) -> None:
+    first = value(tmp_path, "SECRET_KEY")
+    assert len(first) > 50
+    assert value(tmp_path, "SECRET_KEY") == first
+    key_file = tmp_path / "var" / "secret_key"
+    assert key_file.stat().st_mode & 0o077 == 0, "readable by its owner alone"
+
+
+def test_a_site_that_others_reach_must_be_given_its_secret(tmp_path: Path) -> None:
+    done = start(tmp_path, ALLOWED_HOSTS="framevote.example.org")
+    assert done.returncode != 0
+    assert "SECRET_KEY is not set" in done.stderr
+    assert value(tmp_path, "SECRET_KEY", ALLOWED_HOSTS="example.org", SECRET_KEY="s3") == "s3"
+
+
+def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SHOW.format("SECRET_KEY")]
+    env = {
+        **os.environ,
+        "SECRET_KEY": "",
+        "DJANGO_SETTINGS_MODULE": "webapp.settings",
+        "FRAMEVOTE_VAR_DIR": str(tmp_path / "var"),
+    }
+    started = [
+        subprocess.Popen(command, env=env, cwd=settings.BASE_DIR, stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    keys = {process.communicate()[0] for process in started}
+    assert len(keys) == 1
+    assert keys != {b""}
+
+
+def test_sqlite_is_tuned_for_several_processes(tmp_path: Path) -> None:
+    database = value(tmp_path, "DATABASES")
+    for part in ("IMMEDIATE", "journal_mode=WAL", "synchronous=NORMAL", "'timeout': 20"):
+        assert part in database
+
+
+def test_the_cache_is_shared_between_processes(tmp_path: Path) -> None:
+    assert "DatabaseCache" in value(tmp_path, "CACHES")
+    assert "RedisCache" in value(tmp_path, "CACHES", REDIS_URL="redis://127.0.0.1:6379/0")
+
+
+def test_https_secures_the_cookies(tmp_path: Path) -> None:
+    assert value(tmp_path, "SESSION_COOKIE_SECURE") == "False"
+    assert value(tmp_path, "SESSION_COOKIE_SECURE", FRAMEVOTE_HTTPS="1") == "True"
+
+
+def test_the_env_file_is_read_and_the_environment_comes_first(tmp_path: Path) -> None:
+    env_file = tmp_path / "env"
+    env_file.write_text("FRAMEVOTE_SAMPLING=quick\nFRAMEVOTE_MAX_MINUTES=5\n")
+    given = {"FRAMEVOTE_ENV_FILE": str(env_file), "FRAMEVOTE_MAX_MINUTES": "6"}
+    assert value(tmp_path, "FRAMEVOTE_SAMPLING", **given) == "quick"
+    assert value(tmp_path, "FRAMEVOTE_MAX_MINUTES", **given) == "6"
+
+
+def test_the_example_file_lists_every_variable_and_starts_as_it_is(tmp_path: Path) -> None:
+    example = settings.BASE_DIR / ".env.example"
+    source = (settings.BASE_DIR / "webapp" / "settings.py").read_text()
+    listed = {
+        line.lstrip("# ").partition("=")[0]
+        for line in example.read_text().splitlines()
+        if "=" in line
+    }
+    read = {
+        part.split('"')[1]
+        for part in source.split("env.")[1:]
+        if part.partition("(")[2].lstrip().startswith('"')
+    }
+    assert read <= listed
+    assert start(tmp_path, FRAMEVOTE_ENV_FILE=str(example)).returncode == 0

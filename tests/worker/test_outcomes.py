@@ -1,0 +1,176 @@
+"""Every way in which an analysis can end, and what becomes of it.
+
+The detector is scripted here: it ends as the test says. Real videos and the real
+detector are in ``test_worker_process.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery.exceptions import Reject, SoftTimeLimitExceeded
+
+from detector import AnalysisStopped
+from detector.domain import VideoResult
+from detector.errors import CannotDecode, ChecksumMismatch, NoCheckpoint
+from tests.worker.results import a_result
+from webapp.submissions import queue
+from webapp.submissions.models import Analysis, State, Submission
+from worker import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Scripted:
+    """A detector whose analysis does what the test wants."""
+
+    def __init__(self, act: Callable[..., VideoResult]) -> None:
+        self.act = act
+        self.asked: dict[str, Any] = {}
+
+    def analyze(self, path: str, **options: Any) -> VideoResult:
+        self.asked = {"path": path, **options}
+        return self.act(**options)
+
+
+@pytest.fixture
+def analysis(make_submission: Callable[..., Submission]) -> Analysis:
+    return queue.enqueue(make_submission(), sampling="quick")
+
+
+@pytest.fixture
+def detector_that(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
+    def install(act: Callable[..., VideoResult]) -> Scripted:
+        scripted = Scripted(act)
+        monkeypatch.setattr(tasks, "loaded_detector", lambda: scripted)
+        return scripted
+
+    return install
+
+
+def raising(error: BaseException) -> Callable[..., VideoResult]:
+    def act(**_: Any) -> VideoResult:
+        raise error
+
+    return act
+
+
+def wake_up() -> Analysis:
+    tasks.analyze(str(Analysis.objects.get().pk))
+    return Analysis.objects.get()
+
+
+def test_a_result_is_published(
+    analysis: Analysis, detector_that: Callable[..., Scripted], settings: Any
+) -> None:
+    settings.FRAMEVOTE_MAX_MINUTES = 7
+    scripted = detector_that(lambda **_: a_result())
+    ended = wake_up()
+    assert (ended.state, ended.verdict, ended.attempts) == (State.SUCCEEDED, "FAKE", 1)
+    assert scripted.asked["path"] == analysis.submission.video.path
+    assert scripted.asked["sampling"].name == "quick"
+    assert scripted.asked["limits"].max_minutes == 7
+
+
+@pytest.mark.parametrize("error", [CannotDecode("truncated"), NoCheckpoint(), ChecksumMismatch()])
+def test_what_the_detector_refuses_fails_with_its_code_and_sentence(
+    analysis: Analysis, detector_that: Callable[..., Scripted], error: Any
+) -> None:
+    detector_that(raising(error))
+    ended = wake_up()
+    assert ended.state == State.FAILED
+    assert (ended.error_code, ended.error_sentence) == (error.code, error.sentence)
+
+
+def test_an_unforeseen_error_is_logged_and_tried_again(
+    analysis: Analysis,
+    detector_that: Callable[..., Scripted],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    detector_that(raising(ValueError("a bug")))
+    ended = wake_up()
+    assert (ended.state, ended.attempts) == (State.QUEUED, 1)
+    assert ended.last_reason == "internal: ValueError: a bug"
+    assert "Traceback" in caplog.text
+
+
+def test_an_error_that_stays_is_given_up(
+    analysis: Analysis, detector_that: Callable[..., Scripted], settings: Any
+) -> None:
+    detector_that(raising(ValueError("a bug")))
+    for _ in range(settings.FRAMEVOTE_MAX_ATTEMPTS):
+        ended = wake_up()
+    assert (ended.state, ended.error_code) == (State.FAILED, "gave_up")
+    assert "a bug" in ended.last_reason
+
+
+def test_an_analysis_over_the_time_limit_fails(
+    analysis: Analysis, detector_that: Callable[..., Scripted]
+) -> None:
+    detector_that(raising(SoftTimeLimitExceeded()))
+    ended = wake_up()
+    assert (ended.state, ended.error_code) == (State.FAILED, "timed_out")
+    assert ended.error_sentence
+
+
+def test_a_shutdown_gives_the_analysis_back(
+    analysis: Analysis, detector_that: Callable[..., Scripted]
+) -> None:
+    detector_that(raising(AnalysisStopped()))
+    ended = wake_up()
+    assert (ended.state, ended.attempts) == (State.QUEUED, 0)
+
+
+def test_a_child_that_is_terminated_gives_the_analysis_back(
+    analysis: Analysis, detector_that: Callable[..., Scripted]
+) -> None:
+    detector_that(raising(SystemExit()))
+    with pytest.raises(SystemExit):
+        wake_up()
+    ended = Analysis.objects.get()
+    assert (ended.state, ended.attempts) == (State.QUEUED, 0)
+
+
+def test_an_analysis_canceled_meanwhile_stays_canceled(
+    analysis: Analysis, detector_that: Callable[..., Scripted]
+) -> None:
+    def finish_too_late(**_: Any) -> VideoResult:
+        queue.cancel(analysis.pk)
+        return a_result()
+
+    detector_that(finish_too_late)
+    ended = wake_up()
+    assert (ended.state, ended.verdict) == (State.CANCELED, "")
+
+
+def test_a_submission_deleted_meanwhile_stays_deleted(
+    analysis: Analysis, detector_that: Callable[..., Scripted], media_dir: Any
+) -> None:
+    def finish_too_late(**_: Any) -> VideoResult:
+        queue.delete_submission(analysis.submission)
+        return a_result()
+
+    detector_that(finish_too_late)
+    tasks.analyze(str(analysis.pk))
+    assert not Analysis.objects.exists()
+    assert [path for path in media_dir.rglob("*") if path.is_file()] == []
+
+
+def test_a_duplicate_message_changes_nothing(
+    analysis: Analysis, detector_that: Callable[..., Scripted]
+) -> None:
+    detector_that(lambda **_: a_result())
+    first = wake_up()
+    again = wake_up()
+    assert (again.attempts, again.finished_at) == (1, first.finished_at)
+
+
+def test_a_worker_that_shuts_down_leaves_messages_to_others(
+    analysis: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "is_shutting_down", lambda: True)
+    with pytest.raises(Reject):
+        wake_up()
+    assert Analysis.objects.get().state == State.QUEUED
