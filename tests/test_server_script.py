@@ -46,18 +46,22 @@ class Server:
         return self.log_file.read_text(errors="replace")
 
     def status(self, path: str) -> int:
+        """Of one answer; it may take long while the workers load TensorFlow on every core."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}{path}", timeout=60
+            ) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
-        except OSError:
-            return 0
 
     def wait_until_ready(self) -> None:
         def answers() -> bool:
             assert self.process.poll() is None, self.log
-            return self.status("/readyz") == 200
+            try:
+                return self.status("/readyz") == 200
+            except OSError:
+                return False  # Nobody listens yet.
 
         wait_until(answers, f"the server answers:\n{self.log}", seconds=240)
 
