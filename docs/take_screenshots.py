@@ -54,29 +54,39 @@ def _take_all(browser: Browser, site: RunningSite, folder: Path) -> None:
     interview = clips.two_people(folder / "street interview.mp4", seconds=3.0)
     greeting = clips.one_person(folder / "birthday greeting.mp4", size=(640, 360), seconds=4.0)
     landscape = clips.no_face(folder / "landscape.mp4", seconds=2.0)
+    # Long enough that all four pictures are taken before its verdict.
+    debate = clips.two_people(folder / "panel debate.mp4", seconds=20.0)
 
-    _shoot(browser, site, "upload", "/", None)
-    result = _upload(browser, site, admin, interview, "standard")
+    _shoot(browser, site, "upload", "/", None, showing="#video-input")
+    running = _upload(browser, site, admin, debate, "thorough")
     site.start_worker()
-    _wait_for_the_model(browser, site, admin, result)
-    _shoot(browser, site, "progress", result, admin)
+    _wait_for_the_model(browser, site, admin, running)
+    _shoot(browser, site, "progress", running, admin, showing=".stage.is-current")
+    _cancel(browser, site, admin, running)
+    result = _upload(browser, site, admin, interview, "standard")
     _wait_for_verdict(browser, site, admin, result)
     for clip in (greeting, landscape):
         _wait_for_verdict(browser, site, admin, _upload(browser, site, admin, clip, "quick"))
-    _shoot(browser, site, "result", result, admin)
+    _shoot(browser, site, "result", result, admin, showing="#verdict-heading")
     for clip in (interview, greeting):  # So that the list has rows that run and wait.
         _upload(browser, site, admin, clip, "thorough")
-    _shoot(browser, site, "list", "/submissions/", admin)
-    _shoot(browser, site, "models", "/models/", None)
-    _shoot(browser, site, "admin", "/admin/submissions/submission/", admin)
-    submission = result.split("/")[2]
-    _shoot(browser, site, "review", f"/admin/submissions/submission/{submission}/change/", admin)
+    _shoot(browser, site, "list", "/submissions/", admin, showing="text=Waiting")
+    _shoot(browser, site, "models", "/models/", None, showing=".model-card")
+    _shoot(browser, site, "admin", "/admin/submissions/submission/", admin, showing="#result_list")
+    review = f"/admin/submissions/submission/{result.split('/')[2]}/change/"
+    _shoot(browser, site, "review", review, admin, showing="#submission_form")
 
 
 def _shoot(
-    browser: Browser, site: RunningSite, name: str, path: str, storage: StorageState | None
+    browser: Browser,
+    site: RunningSite,
+    name: str,
+    path: str,
+    storage: StorageState | None,
+    *,
+    showing: str,
 ) -> None:
-    """One page in both widths and both color schemes."""
+    """One page in both widths and both color schemes; each must be ``showing`` what it is for."""
     for width_name, width in WIDTHS.items():
         for scheme in SCHEMES:
             context = browser.new_context(
@@ -90,6 +100,8 @@ def _shoot(
             page.goto(path)
             _load_pictures(page)
             picture = _small(page.screenshot(full_page=True), TALLEST[width_name])
+            if not page.locator(showing).first.is_visible():
+                raise RuntimeError(f"{name}: the page does not show {showing!r} any more")
             file = TARGET / f"{name}-{width_name}-{scheme}.png"
             file.write_bytes(picture)
             print(f"{file.name}: {len(picture) // 1024} KB", flush=True)
@@ -127,6 +139,13 @@ def _wait_for_the_model(
         page.wait_for_selector(
             ".stage.is-current:has-text('Judge'), #verdict-heading", timeout=PATIENCE_MS
         )
+
+
+def _cancel(browser: Browser, site: RunningSite, storage: StorageState, path: str) -> None:
+    with _page(browser, site, storage) as page:
+        page.goto(path)
+        page.click("#cancel-analysis")
+        page.wait_for_selector(".ended.is-canceled", timeout=PATIENCE_MS)
 
 
 def _wait_for_verdict(
