@@ -2,8 +2,9 @@
 
 It reads one request (a line of JSON) from standard input, confines itself, opens
 the one file and writes messages to standard output, in the format that
-`detector.video` describes. Container and codec libraries are imported here and
-nowhere else, after the limits are in place.
+`detector.video` describes. No other process lets a container or codec library
+touch a video. The limits stand before such a library is loaded, but for that of
+memory, which follows at once: the libraries' own size is not the video's doing.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _answer(path: str, sampling: Sampling | None, limits: Limits, sender: Sender
     from detector import readers
 
     facts = readers.read_facts(path, limits, sender.alive)
-    planned = plan(facts.packets, sampling) if sampling else []
+    planned = plan(facts.packets, sampling, facts.times) if sampling else []
     sender.send("media", **dataclasses.asdict(facts.media), expected=len(planned))
     if sampling is None:
         return
@@ -100,7 +101,7 @@ def _answer(path: str, sampling: Sampling | None, limits: Limits, sender: Sender
     if len(sent) < len(planned):
         _rule_out_lack_of_memory(facts, limits)
         early = passed < ENDED_EARLY * facts.packets
-        more = top_up(passed, sampling, sent) if early else []
+        more = top_up(passed, sampling, sent, facts.times) if early else []
         sender.send("plan", expected=len(sent) + len(more))
         sent += _stream(facts, more, limits, sender)[1]
     if not sent:

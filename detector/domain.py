@@ -96,9 +96,10 @@ class SampledFrame:
     """One decoded frame the detector looks at."""
 
     index: int
-    """Position in decoding order, from 0."""
+    """Position in the order in which frames are shown, from 0."""
     time_s: float
-    """Presentation time by the container's clock, from the first frame."""
+    """When it is shown, by the container's clock and from the beginning of that: where a
+    player has to be put to see it. Pictures may begin later than the sound."""
     window: int
     """Which run of neighbouring sampled frames it belongs to, from 0."""
     image: Image = field(repr=False, compare=False)

@@ -62,6 +62,8 @@ class Facts:
     """How many frames really are in the file, damage aside."""
     times: tuple[float, ...]
     """Presentation times of the packets, sorted, from the first; empty if they carry none."""
+    begins_s: float
+    """When a player shows the first frame: sound may begin before the pictures."""
     mirrored: bool
     opencv_can: bool
 
@@ -112,7 +114,12 @@ def read_facts(path: str, limits: Limits, beat: Beat) -> Facts:
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         stated_frames = int(stream.frames)
         index = int(stream.index)
-        opencv_can = name not in OPENCV_CANNOT and stream is opened.streams.video[0]
+        opencv_can = (
+            name not in OPENCV_CANNOT
+            and stream is opened.streams.video[0]
+            and _has_a_name_for_opencv(path)
+        )
+        begins_s = _begins_s(opened, stream)
         first, packets, stamps = _walk(opened, stream, limits, beat)
     if first is None:
         raise CannotDecode("not one frame could be decoded")
@@ -133,11 +140,11 @@ def read_facts(path: str, limits: Limits, beat: Beat) -> Facts:
         fps=fps or (packets / lasting_s if lasting_s else 0.0),
         rotation=rotation,
     )
-    return Facts(path, container, media, index, packets, times, mirrored, opencv_can)
+    return Facts(path, container, media, index, packets, times, begins_s, mirrored, opencv_can)
 
 
 def decoded_frames(facts: Facts, limits: Limits, beat: Beat) -> Iterator[DecodedFrame]:
-    """All frames in decoding order: by OpenCV, and by PyAV from where that gives up.
+    """All frames in the order of showing: by OpenCV, and by PyAV from where that gives up.
 
     OpenCV gives up at the first damaged packet; PyAV steps over it.
     """
@@ -148,7 +155,8 @@ def decoded_frames(facts: Facts, limits: Limits, beat: Beat) -> Iterator[Decoded
             yield frame
     if passed < facts.packets:
         for frame in _by_pyav(facts, limits, beat):
-            if frame.time_s > reached_s:
+            # Half a millisecond: the two do not round alike.
+            if frame.time_s > reached_s + 0.0005:
                 yield frame
 
 
@@ -215,7 +223,7 @@ def _by_pyav(facts: Facts, limits: Limits, beat: Beat) -> Iterator[DecodedFrame]
 
 
 class _Clock:
-    """Seconds since the first frame, never backwards.
+    """Seconds by a player's clock, never backwards.
 
     OpenCV loses the time of the frames it still holds back at the end of a stream
     with B-frames (AVI, MPEG program streams): there the clock goes on with the
@@ -225,6 +233,7 @@ class _Clock:
     def __init__(self, facts: Facts) -> None:
         self.ticks = 0
         self._times = facts.times
+        self._begins_s = facts.begins_s
         self._frame_s = 1 / facts.media.fps if facts.media.fps > 0 else 0.04
         self._origin = 0.0
         self._now = 0.0
@@ -242,7 +251,7 @@ class _Clock:
                 if following < len(self._times)
                 else self._now + self._frame_s
             )
-        return self._now
+        return self._begins_s + self._now
 
 
 # --- reading the container ----------------------------------------------------------------
@@ -266,6 +275,15 @@ def _video_stream(opened: InputContainer) -> VideoStream:
     raise NoVideoStream(f"streams: {', '.join(s.type for s in opened.streams) or 'none'}")
 
 
+def _has_a_name_for_opencv(path: str) -> bool:
+    """Its binding crashes on a name that is no UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _codec_name(stream: VideoStream) -> str:
     try:
         return str(stream.codec_context.codec.canonical_name)
@@ -277,6 +295,16 @@ def _stated_duration(opened: InputContainer, stream: VideoStream) -> float:
     if stream.duration and stream.time_base:
         return max(0.0, float(stream.duration * stream.time_base))
     return max(0.0, (opened.duration or 0) / 1_000_000)
+
+
+def _begins_s(opened: InputContainer, stream: VideoStream) -> float:
+    """How long after the container's beginning the stream's first frame is shown.
+
+    A negative beginning is sound that no player plays (priming of its coder).
+    """
+    container_s = max(0.0, (opened.start_time or 0) / av.time_base)
+    stream_s = float((stream.start_time or 0) * (stream.time_base or 0))
+    return max(0.0, stream_s - container_s)
 
 
 def _walk(

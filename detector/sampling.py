@@ -1,15 +1,16 @@
 """Which frames of a video are looked at: pure arithmetic, no video needed.
 
 Frames are taken in windows: runs of ``window_frames`` frames, ``step`` apart.
-Within a budget the windows are spread evenly from the first frame of the video
-to the last; they never overlap. A video too short for that is read as one run
-of every ``step``-th frame, and a shorter one yet more densely.
+Within a budget the windows are spread evenly over the time from the first frame of
+the video to the last, or over the frames where those carry no times; they never
+overlap. A video too short for that is read as one run of every ``step``-th frame,
+and a shorter one yet more densely.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -21,7 +22,7 @@ BUDGETS: dict[str, int | None] = {"quick": 32, "standard": 64, "thorough": None}
 """Frames to look at by the name of the level; None: every ``FRAME_STEP``-th of all."""
 
 PlannedFrame = tuple[int, int]
-"""Index of the frame in decoding order, and the number of its window; both from 0."""
+"""Index of the frame in the order of showing, and the number of its window; both from 0."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,13 @@ class Sampling:
         return (self.window_frames - 1) * self.step + 1
 
 
-def plan(frame_count: int, sampling: Sampling) -> list[PlannedFrame]:
+def plan(frame_count: int, sampling: Sampling, times: Sequence[float] = ()) -> list[PlannedFrame]:
     """The frames to look at in a video of ``frame_count`` frames, in order.
+
+    Args:
+        times: of all frames, in seconds, rising. With them the windows are spread
+            over time: a recording of few frames in a quiet minute and many in a lively
+            second is looked at all along. Ignored unless there is one for each frame.
 
     >>> plan(3, Sampling.named("quick"))
     [(0, 0), (1, 0), (2, 0)]
@@ -81,7 +87,11 @@ def plan(frame_count: int, sampling: Sampling) -> list[PlannedFrame]:
         return [(index, 0) for index in indices_evenly]
     if sampling.frames is None or len(indices) <= sampling.frames:
         return [(index, i // sampling.window_frames) for i, index in enumerate(indices)]
-    starts = _evenly(sampling.frames // sampling.window_frames, frame_count - sampling.window_span)
+    count = sampling.frames // sampling.window_frames
+    last_start = frame_count - sampling.window_span
+    starts = _evenly(count, last_start)
+    if len(times) == frame_count:
+        starts = _evenly_in_time(count, times[: last_start + 1], sampling.window_span)
     return [
         (start + i * sampling.step, window)
         for window, start in enumerate(starts)
@@ -90,7 +100,10 @@ def plan(frame_count: int, sampling: Sampling) -> list[PlannedFrame]:
 
 
 def top_up(
-    frame_count: int, sampling: Sampling, seen: Collection[PlannedFrame]
+    frame_count: int,
+    sampling: Sampling,
+    seen: Collection[PlannedFrame],
+    times: Sequence[float] = (),
 ) -> list[PlannedFrame]:
     """What a second look should add when only ``frame_count`` frames turned out to exist.
 
@@ -101,7 +114,8 @@ def top_up(
     in_order = sorted(taken)
     untouched: list[list[int]] = []
     touched: list[list[int]] = []
-    for _, frames in groupby(plan(frame_count, sampling), key=itemgetter(1)):
+    planned = plan(frame_count, sampling, times[:frame_count])
+    for _, frames in groupby(planned, key=itemgetter(1)):
         window = [index for index, _ in frames]
         seen_within = bisect_right(in_order, window[-1]) > bisect_left(in_order, window[0])
         (touched if seen_within else untouched).append([i for i in window if i not in taken])
@@ -122,3 +136,29 @@ def _evenly(count: int, last: int) -> list[int]:
     if count == 1:
         return [last // 2]
     return [round(i * last / (count - 1)) for i in range(count)]
+
+
+def _evenly_in_time(count: int, times: Sequence[float], span: int) -> list[int]:
+    """``count`` positions in ``times``, evenly in time, each ``span`` or more after the last.
+
+    There must be room: ``len(times) > (count - 1) * span``.
+    """
+    if count == 1:
+        return [_nearest(times, (times[0] + times[-1]) / 2)]
+    starts: list[int] = []
+    for i in range(count):
+        wanted = _nearest(times, times[0] + (times[-1] - times[0]) * i / (count - 1))
+        earliest = starts[-1] + span if starts else 0
+        latest = len(times) - 1 - (count - 1 - i) * span
+        starts.append(min(max(wanted, earliest), latest))
+    return starts
+
+
+def _nearest(times: Sequence[float], wanted: float) -> int:
+    """Position of the time that is nearest, the later one if two are."""
+    after = bisect_left(times, wanted)
+    if after == 0:
+        return 0
+    if after == len(times):
+        return len(times) - 1
+    return after if times[after] - wanted <= wanted - times[after - 1] else after - 1

@@ -43,6 +43,7 @@ from detector.errors import (
     CannotDecode,
     DecodingLimit,
     DetectorError,
+    FileNotReadable,
     NotAVideo,
     NoVideoStream,
     TooLong,
@@ -304,9 +305,9 @@ def _regular_file(path: str | os.PathLike[str]) -> str:
     try:
         mode = absolute.stat().st_mode
     except (OSError, ValueError) as error:
-        raise NotAVideo(f"cannot read {absolute}: {error}") from error
+        raise FileNotReadable(f"cannot read {absolute}: {error}") from error
     if not stat.S_ISREG(mode) or not os.access(absolute, os.R_OK):
-        raise NotAVideo(f"{absolute} is not a file that can be read")
+        raise FileNotReadable(f"{absolute} is not a file that can be read")
     return str(absolute)
 
 

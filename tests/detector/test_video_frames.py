@@ -68,6 +68,23 @@ def test_time_is_the_containers_and_starts_at_zero(tmp_path: Path, name: str) ->
     assert times == pytest.approx([i / 25 for i in range(40)], abs=0.002)
 
 
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_pictures_that_begin_after_the_sound_keep_the_players_time(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    clip = clips.sound_first(tmp_path / name, pictures_after_s=2.0, codec=codec)
+    times = [frame.time_s for frame in frames_of(clip)]
+    assert times == pytest.approx([2 + i / 25 for i in range(len(times))], abs=0.03)
+
+
+def test_a_clock_that_begins_late_for_all_streams_begins_at_zero(tmp_path: Path) -> None:
+    clip = clips.numbered(tmp_path / "c.mpg", frames=10, codec="mpeg2video", container="vob")
+    with av.open(str(clip)) as opened:
+        assert opened.start_time > 500_000  # Microseconds.
+    assert frames_of(clip)[0].time_s == 0
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
 def test_frames_at_a_varying_rate_keep_their_own_times(tmp_path: Path, name: str) -> None:
     clip = clips.variable_frame_rate(tmp_path / name)
@@ -208,7 +225,7 @@ def test_a_clock_without_hands_goes_on_with_the_containers_next_time() -> None:
     media = MediaInfo("avi", "h264", 320, 240, 1.5, 4, 25.0, 0)
     facts = readers.Facts(
         path="", container=readers.Container("avi", "avi"), media=media, stream_index=0,
-        packets=4, times=(0.0, 0.04, 1.0, 1.5), mirrored=False, opencv_can=True,
+        packets=4, times=(0.0, 0.04, 1.0, 1.5), begins_s=0.0, mirrored=False, opencv_can=True,
     )  # fmt: skip
     clock = readers._Clock(facts)
     assert [clock.tick(stated) for stated in (7.0, 7.04, None, 0.0, 0.0)] == pytest.approx(

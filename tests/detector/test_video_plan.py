@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -96,6 +96,44 @@ def test_a_long_video_has_full_windows_evenly_spread(count: int, name: str) -> N
     assert all(b - a == FRAME_STEP for run in runs for a, b in pairwise(run))
     gaps = [later[0] - earlier[0] for earlier, later in pairwise(runs)]
     assert max(gaps) - min(gaps) <= 1
+
+
+@unhurried
+@given(st.integers(min_value=1, max_value=3_000), samplings, st.sampled_from([25, 29.97, 60]))
+def test_at_a_steady_rate_even_in_time_is_even_in_frames(
+    count: int, sampling: Sampling, rate: float
+) -> None:
+    by_index = plan(count, sampling)
+    by_time = plan(count, sampling, [i / rate for i in range(count)])
+    assert [window for _, window in by_time] == [window for _, window in by_index]
+    apart = [abs(a - b) for a, b in zip(indices(by_time), indices(by_index), strict=True)]
+    assert max(apart) <= 1
+
+
+@unhurried
+@given(
+    st.lists(st.sampled_from([0.0, 0.01, 0.04, 1.0, 30.0]), min_size=1, max_size=1_500), samplings
+)
+def test_whatever_the_clock_windows_stay_whole_and_apart(
+    gaps: list[float], sampling: Sampling
+) -> None:
+    times = list(accumulate(gaps))
+    planned = plan(len(times), sampling, times)
+    assert len(planned) == len(plan(len(times), sampling))
+    assert indices(planned) == sorted(set(indices(planned)))
+    assert 0 <= planned[0][0] <= planned[-1][0] < len(times)
+    for earlier, later in pairwise(windows(planned)):
+        assert earlier[-1] < later[0]
+
+
+def test_a_quiet_stretch_of_few_frames_is_looked_at_as_long_as_it_lasts() -> None:
+    """20 seconds at 100 frames a second, then 200 seconds at one."""
+    times = [i / 100 for i in range(2_000)] + [20.0 + i for i in range(200)]
+    planned = plan(len(times), Sampling.named("standard"), times)
+    starts = [times[run[0]] for run in windows(planned)]
+    assert starts[0] == 0
+    assert sum(start >= 20 for start in starts) == 5
+    assert max(later - earlier for earlier, later in pairwise(starts)) < 40
 
 
 @unhurried

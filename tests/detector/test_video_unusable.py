@@ -13,6 +13,7 @@ from detector.errors import (
     CannotDecode,
     DecodingLimit,
     DetectorError,
+    FileNotReadable,
     NotAVideo,
     NoVideoStream,
     TooLong,
@@ -54,7 +55,7 @@ def test_a_picture_is_not_a_video(tmp_path: Path) -> None:
 def test_a_missing_file_a_folder_and_a_pipe_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     for path in (tmp_path / "missing.mp4", tmp_path, tmp_path / "pipe.mp4"):
-        assert_refused(path, NotAVideo)
+        assert_refused(path, FileNotReadable)
 
 
 @pytest.mark.parametrize("name", ["tone.mp4", "tone.mkv", "tone.mov"])
