@@ -11,10 +11,9 @@ from __future__ import annotations
 import io
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from itertools import islice
 
 import PIL.Image
 
@@ -36,6 +35,9 @@ from detector.prediction import RUN_FRAMES, Predictor
 from detector.preprocessing import crop_face
 from detector.stages import OnProgress, ShouldStop, Stages
 from detector.video import Limits, Sampling, sample
+
+BATCH_BYTES = 64 * 1024 * 1024
+"""Of frames that are in memory at a time: eight of 1080p, two of 4K, one of 8K."""
 
 THUMBNAIL_SIDE = 160
 THUMBNAIL_QUALITY = 85
@@ -72,7 +74,9 @@ class Detector:
             CheckpointError: none of this name, or one that cannot be used.
             NoDevice: there is no such device here.
         """
-        checkpoints.find(checkpoint)  # A missing one is said before TensorFlow is loaded.
+        # What is missing or makes no sense is said before TensorFlow is loaded.
+        about = checkpoints.read_metadata(checkpoints.find(checkpoint))
+        _thresholds(about), _temperature(about)
         name = prepare(device, threads)
         loaded = checkpoints.load(checkpoint, device=name)
         return cls(FaceFinder(name), loaded)
@@ -111,7 +115,7 @@ class Detector:
         run = _Run(stages, Predictor(self._checkpoint))
         media = self._see(run, path, sampling, limits)
         with stages.enter("track"):
-            linked = people.link(list(run.thumbnails))
+            linked = people.link(list(run.thumbnails), stages.stop_if_asked)
         with stages.enter("predict"):
             run.predict(complete=True)
         with stages.enter("vote"):
@@ -149,19 +153,24 @@ class Detector:
             while True:
                 stages.stop_if_asked()
                 with stages.timed("decode"):
-                    batch = list(islice(frames, BATCH_FRAMES))
+                    batch = _next_batch(frames)
                 if not batch:
                     return stream.media
                 with stages.timed("detect"):
-                    found = self._finder.find([frame.image for frame in batch])
-                    for frame, detected in zip(batch, found, strict=True):
-                        run.sampled.append(frame.index)
-                        for one in detected:
-                            self._keep(run, frame, one)
+                    self._find_faces(run, batch)
+                # The next frames need the room of these.
+                del batch
                 if run.predictor.full:
                     with stages.timed("predict"):
                         run.predict(complete=False)
                 stages.report("detect", len(run.sampled) / max(stream.expected, 1))
+
+    def _find_faces(self, run: _Run, batch: Sequence[SampledFrame]) -> None:
+        found = self._finder.find([frame.image for frame in batch])
+        for frame, detected in zip(batch, found, strict=True):
+            run.sampled.append(frame.index)
+            for one in detected:
+                self._keep(run, frame, one)
 
     def _keep(self, run: _Run, frame: SampledFrame, detected: DetectedFace) -> None:
         face = Face(
@@ -172,7 +181,8 @@ class Detector:
             confidence=detected.confidence,
             appearance=people.describe(frame.image, detected.box),
         )
-        crop = crop_face(frame.image, detected.box, self._checkpoint.metadata.margin)
+        about = self._checkpoint.metadata
+        crop = crop_face(frame.image, detected.box, about.margin, about.drop)
         run.predictor.add(face, crop)
         run.thumbnails[face] = _thumbnail(crop)
 
@@ -238,6 +248,17 @@ class _Run:
         self.predictor.predict(step, complete=complete)
 
 
+def _next_batch(frames: Iterator[SampledFrame]) -> list[SampledFrame]:
+    """As many frames as the face finder takes at once, fewer if they are very large."""
+    batch: list[SampledFrame] = []
+    for frame in frames:
+        batch.append(frame)
+        full = len(batch) == BATCH_FRAMES
+        if full or sum(one.image.nbytes for one in batch) + frame.image.nbytes > BATCH_BYTES:
+            break
+    return batch
+
+
 def _thumbnail(crop: Image) -> bytes:
     picture = PIL.Image.fromarray(crop).resize(
         (THUMBNAIL_SIDE, THUMBNAIL_SIDE), PIL.Image.Resampling.BOX
@@ -248,7 +269,10 @@ def _thumbnail(crop: Image) -> bytes:
 
 
 def _thresholds(about: checkpoints.Metadata) -> voting.Thresholds:
-    values = dict(about.thresholds)
+    try:
+        values = dict(about.thresholds)
+    except (TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{about.name}: thresholds: {error}") from error
     band = values.get("abstention_band")
     if band is not None and about.calibration is None:
         raise BadCheckpoint(f"{about.name} has an abstention band but no calibration")

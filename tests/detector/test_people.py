@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,6 +106,24 @@ def test_people_who_change_places_while_nobody_looks_stay_themselves() -> None:
     assert {face.box.x for face in first.faces if face.frame_index < 900} == {100}
     assert {face.box.x for face in first.faces if face.frame_index >= 900} == {420}
     assert len(first.faces) == len(second.faces) == 8
+
+
+def test_linking_can_be_stopped() -> None:
+    """Faces that look like nobody else are compared all with all."""
+
+    class Stopped(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stopped
+
+    rng = np.random.default_rng(1)
+    strangers = [
+        replace(face, appearance=rng.normal(size=face.appearance.shape).astype(np.float32))
+        for face in (seen(0, 160, frame, window=frame) for frame in range(3))
+    ]
+    with pytest.raises(Stopped):
+        link(strangers, stop)
 
 
 def test_nobody_is_nobody() -> None:

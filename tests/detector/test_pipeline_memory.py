@@ -5,9 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from detector import Detector, Sampling, checkpoints
+from detector.domain import SampledFrame
+from detector.pipeline import _next_batch
 from detector.prediction import WINDOW, Predictor, sequence_windows
 from tests import clips
 
@@ -49,6 +52,17 @@ def test_predicting_early_changes_no_prediction(
         assert (one.person, one.box, one.vote) == (other.person, other.box, other.vote)
         assert len(one.predictions) == len(other.predictions)
         assert one.probability_fake == pytest.approx(other.probability_fake, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "most"),
+    [(360, 640, 8), (1080, 1920, 8), (2160, 3840, 2), (4320, 7680, 1)],
+)
+def test_the_larger_the_frames_the_fewer_are_in_memory(height: int, width: int, most: int) -> None:
+    image = np.zeros((height, width, 3), np.uint8)
+    frames = iter([SampledFrame(index, 0.0, 0, image) for index in range(20)])
+    assert len(_next_batch(frames)) == most
+    assert next(frames).index == most
 
 
 @pytest.mark.parametrize("count", range(1, 40))
