@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ import numpy.typing as npt
 
 from detector.domain import CheckpointId, Image, Label
 from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint
-from detector.preprocessing import to_network_input
+from detector.preprocessing import CROP_SIDE, to_network_input
+from detector.voting import Thresholds
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +46,7 @@ class Metadata:
     sha256: str
     architecture: Mapping[str, Any]
     margin: float
+    drop: float
     thresholds: Mapping[str, Any]
     calibration: Mapping[str, Any] | None
     raw: Mapping[str, Any]
@@ -163,12 +166,17 @@ def read_metadata(folder: Path) -> Metadata:
             sha256=raw["sha256"],
             architecture=raw["architecture"],
             margin=float(raw["preprocessing"]["margin"]),
+            drop=float(raw["preprocessing"].get("drop", 0.0)),
             thresholds=raw["thresholds"],
             calibration=raw["calibration"],
             raw=raw,
         )
         class_order = raw["class_order"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # Both have defaults in build_model; here they must be said.
+        metadata.architecture["sequence"], metadata.architecture["image_size"]
+        if not 0 < metadata.margin < math.inf or not abs(metadata.drop) < 1:
+            raise ValueError(f"impossible crop: {raw['preprocessing']}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadCheckpoint(f"{folder / METADATA}: {type(error).__name__}: {error}") from error
     if class_order != CLASS_ORDER:
         raise BadCheckpoint(f"{folder}: class order {class_order}, expected {CLASS_ORDER}")
@@ -221,12 +229,12 @@ def save(
     version: str,
     architecture: Mapping[str, Any],
     margin: float,
+    drop: float = 0.0,
     data: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
-    thresholds: Mapping[str, Any] | None = None,
     limits: Sequence[str] = (),
     created: str = "",
+    git_commit: str = "",
     versions: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a checkpoint of an uncalibrated model; returns its folder.
@@ -236,9 +244,12 @@ def save(
 
     Args:
         architecture: arguments of ``build_model`` that make this model.
-        margin: of the crops it was trained on, see ``preprocessing.crop_face``.
-        data, training, metrics, limits, created, versions: written as they are.
-        thresholds: overrides of ``voting.Thresholds``, by field.
+        margin, drop: of the crops it was trained on, see ``preprocessing.crop_face``.
+        data, training, limits, created, git_commit, versions: written as they are.
+
+    The thresholds of the vote are written with their values of today, so that a later
+    change of the defaults changes no verdict of this checkpoint. Metrics are not known
+    yet: ``write_metrics`` adds them, measured on what was written here.
     """
     from safetensors.numpy import save_file
 
@@ -256,19 +267,36 @@ def save(
         "sha256": _sha256(folder / WEIGHTS),
         "created": created,
         "architecture": dict(architecture),
-        "preprocessing": {"margin": margin, "crop_side": 300, "range": [-1, 1], "colors": "RGB"},
+        "git_commit": git_commit,
+        "preprocessing": {
+            "margin": margin,
+            "drop": drop,
+            "crop_side": CROP_SIDE,
+            "range": [-1, 1],
+            "colors": "RGB",
+        },
         "class_order": CLASS_ORDER,
         "calibration": None,
-        "thresholds": dict(thresholds or {}),
+        "thresholds": asdict(Thresholds()),
         "data": dict(data or {}),
         "training": dict(training or {}),
-        "metrics": dict(metrics or {}),
+        "metrics": {},
         "limits": list(limits),
         "versions": dict(versions or {}),
     }
-    text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
-    (folder / METADATA).write_text(text, encoding="utf-8")
+    _write_json(folder / METADATA, metadata)
     return folder
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Put measured figures into the metadata of a saved checkpoint."""
+    metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    _write_json(folder / METADATA, metadata | {"metrics": dict(metrics)})
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")
 
 
 def _read_verified(folder: Path, expected: str) -> dict[str, npt.NDArray[Any]]:

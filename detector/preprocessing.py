@@ -28,7 +28,7 @@ CROP_SIDE = 300
 NetworkInput = npt.NDArray[np.float32]
 
 
-def crop_face(image: Image, box: FaceBox, margin: float) -> Image:
+def crop_face(image: Image, box: FaceBox, margin: float, drop: float = 0.0) -> Image:
     """Cut a square around a face and resample it to 300×300.
 
     Args:
@@ -36,6 +36,8 @@ def crop_face(image: Image, box: FaceBox, margin: float) -> Image:
         box: the face, in pixels of ``image``.
         margin: side of the square divided by the longer side of the box; fixed by
             the checkpoint, since the network learned on crops of one margin.
+        drop: how far the square's middle lies below the box's, by the square's side;
+            fixed by the checkpoint as well, for other face finders draw other boxes.
 
     Returns:
         RGB ``uint8``, shape (300, 300, 3). What lies outside the frame repeats its
@@ -50,7 +52,7 @@ def crop_face(image: Image, box: FaceBox, margin: float) -> Image:
         raise ValueError(f"margin must be positive, got {margin}")
     side = max(1.0, box.side * margin)
     left = box.x + box.width / 2 - side / 2
-    top = box.y + box.height / 2 - side / 2
+    top = box.y + box.height / 2 - side / 2 + drop * side
     return crop_square(image, left, top, side)
 
 

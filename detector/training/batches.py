@@ -21,7 +21,6 @@ class Config:
     """What defines a run; a resumed run must have the same."""
 
     dataset: str
-    sequence: str = "rows"
     cut: str = "block35_10_ac"
     image_size: int = 160
     warm_start: str = ""
@@ -34,6 +33,14 @@ class Config:
     held_out: int = 1000
     reserved: int = 500
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2 or self.batch_size % 2:
+            raise ValueError(f"batch_size must be even, for its pairs, got {self.batch_size}")
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if not 0 <= self.self_blended <= 1:
+            raise ValueError(f"self_blended is a share, 0 to 1, got {self.self_blended}")
 
 
 class BatchMaker:

@@ -138,6 +138,20 @@ def split_groups(groups: Iterable[str], held_out: int, seed: int) -> tuple[set[s
     return set(ranked[held_out:]), set(ranked[:held_out])
 
 
+def split_three_ways(
+    groups: Iterable[str], *, reserved: int, held_out: int, seed: int
+) -> tuple[set[str], set[str]]:
+    """(groups to train on, groups to measure on); the reserved ones are in neither.
+
+    Raises:
+        ValueError: no group to measure on, or more of both than there are.
+    """
+    if held_out < 1:
+        raise ValueError(f"one group at least must be held out to measure on, got {held_out}")
+    rest, _ = split_groups(groups, reserved, seed)
+    return split_groups(rest, held_out, seed + 1)
+
+
 def by_source(faces: Sequence[LabelledFace]) -> list[Source]:
     """Faces gathered by source video, sorted by its name."""
     gathered: dict[str, dict[Label, list[LabelledFace]]] = {}

@@ -1,8 +1,9 @@
 """``python -m detector.training.margin``: with which margin were these crops cut?
 
 Serving must cut faces as the training crops were cut. This runs the face finder
-that serves on a sample of a set's crops and prints side of the crop ÷ longer side
-of the found box: median and quartiles.
+that serves on a sample of a set's crops and prints ``margin`` (side of the crop ÷
+longer side of the found box) and ``drop`` (how far the crop's middle lies below the
+box's, by the crop's side), as ``python -m detector train`` takes them.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ BORDER = 0.25
 
 
 def estimate(crops: list[Image]) -> dict[str, float]:
-    """Margin of square crops, RGB ``uint8``.
+    """How square crops, RGB ``uint8``, were cut.
 
     Returns:
-        ``median``, ``low`` and ``high`` quartile, ``offset_x`` and ``offset_y`` (median
-        place of the box's middle, by the crop's side from the crop's middle), ``found``
-        and ``crops`` (how many).
+        The medians ``margin`` and ``drop``, see ``preprocessing.crop_face``, with the
+        quartiles ``margin_low`` and ``margin_high``; ``shift``, to the right, which nobody
+        cuts on purpose; ``found`` and ``crops`` (how many).
     """
     finder = FaceFinder()
     ratios, offsets = [], []
@@ -45,15 +46,17 @@ def estimate(crops: list[Image]) -> dict[str, float]:
         box = max(faces, key=lambda face: face.box.side).box
         ratios.append(side / box.side)
         middle = np.array([box.x + box.width / 2, box.y + box.height / 2]) - border
-        offsets.append(middle / side - 0.5)
-    low, median, high = np.percentile(ratios, [25, 50, 75])
-    offset_x, offset_y = np.median(offsets, axis=0)
+        offsets.append(0.5 - middle / side)
+    if not ratios:
+        return {"found": 0, "crops": len(crops)}
+    low, margin, high = np.percentile(ratios, [25, 50, 75])
+    shift, drop = np.median(offsets, axis=0)
     values = {
-        "median": median,
-        "low": low,
-        "high": high,
-        "offset_x": offset_x,
-        "offset_y": offset_y,
+        "margin": margin,
+        "margin_low": low,
+        "margin_high": high,
+        "drop": drop,
+        "shift": shift,
     }
     return {key: round(float(value), 3) for key, value in values.items()} | {
         "found": len(ratios),

@@ -32,7 +32,10 @@ def render(raw: Mapping[str, Any]) -> str:
         "",
         f"InceptionResNetV2 cut at `{architecture['backbone_cut']}`, read by a BiLSTM as "
         f"{architecture['sequence']}, {architecture['image_size']} pixels wide input. "
-        f"Made on {raw['created']}. SHA-256 of the weights: `{raw['sha256']}`.",
+        f"Made on {raw['created']}; commit of the code: {raw['git_commit']}. "
+        f"SHA-256 of the weights: `{raw['sha256']}`.",
+        "",
+        _cut(raw["preprocessing"]),
         "",
         "## Data",
         "",
@@ -44,6 +47,10 @@ def render(raw: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|",
         *(_row(name, metric) for name, metric in raw["metrics"].items()),
         "",
+        "Measured by `python -m detector.training.evaluation` with the weights of the file, "
+        "through `detector/preprocessing.py`. Accuracy is that of the face votes; the intervals "
+        "come from 1,000 resamplings of source videos.",
+        "",
         "## Limits",
         "",
         *(f"- {limit}" for limit in raw["limits"]),
@@ -52,10 +59,33 @@ def render(raw: Mapping[str, Any]) -> str:
         "",
         "| setting | value |",
         "|---|---|",
-        *(f"| {key} | {value} |" for key, value in raw["training"].items()),
+        *_rows(raw["training"]),
+        "",
+        "## Thresholds of the vote",
+        "",
+        "| threshold | value |",
+        "|---|---|",
+        *_rows({key: value for key, value in raw["thresholds"].items() if value is not None}),
+        "",
+        "## Made with",
+        "",
+        "| library | version |",
+        "|---|---|",
+        *_rows(raw["versions"]),
         "",
     ]
     return "\n".join(lines)
+
+
+def _cut(preprocessing: Mapping[str, Any]) -> str:
+    return (
+        f"Faces are cut as squares {preprocessing['margin']:g} times the longer side of MTCNN's "
+        f"box, their middle {preprocessing['drop']:g} of the square's side below the box's."
+    )
+
+
+def _rows(values: Mapping[str, Any]) -> list[str]:
+    return [f"| {key} | {value} |" for key, value in values.items()]
 
 
 def _row(name: str, metric: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """``python -m detector train``: from labelled face crops to a checkpoint.
 
 One run is a folder: ``config.json``, ``history.jsonl``, ``state/`` (everything a
-resumed run needs) and, at the end, ``checkpoint/``. Each step's batch depends on
-the seed and the step's number alone, so a run that was killed goes on where its
-last saved state stands and sees the batches it would have seen.
+resumed run needs: weights, optimizer, step and the seeds of dropout) and, at the
+end, ``checkpoint/``. Each step's batch depends on the seed and the step's number
+alone, so a run that was killed goes on where its last saved state stands and sees
+the batches it would have seen.
 
 Each batch is three parts genuine and fake crops of the same source videos to one
 part genuine crops and pseudo-fakes blended from them (``--self-blended``). The
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -25,9 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
+from detector import checkpoints
+from detector.training import model_card
 from detector.training.batches import BatchMaker, Config
 from detector.training.datasets import (
     DatasetError,
@@ -36,9 +39,11 @@ from detector.training.datasets import (
     by_source,
     load_faces,
     read_manifest,
-    split_groups,
+    split_three_ways,
 )
 from detector.training.evaluation import measure
+
+CONFIG = "config.json"
 
 LIMITS = (
     "Uncalibrated: the probability is the network's own figure; nobody has checked how "
@@ -63,7 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", default="default", help="name written into the checkpoint")
     parser.add_argument("--version", default="1", help="version written into the checkpoint")
-    parser.add_argument("--margin", type=float, required=True, help="margin of the crops' cut")
+    parser.add_argument(
+        "--margin", type=float, required=True, help="of the crops' cut: see training.margin"
+    )
+    parser.add_argument(
+        "--drop", type=float, default=0.0, help="of the crops' cut: see training.margin"
+    )
     parser.add_argument("--data-licence", default="not stated", help="terms of the data")
     parser.add_argument("--warm-start", default="", help=".npz arrays for the backbone")
     parser.add_argument(
@@ -89,6 +99,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, measure on held-out sources, write the checkpoint. Exit status."""
+    try:
+        metrics, folder = _train_and_measure(arguments)
+    except (DatasetError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(metrics, indent=2))
+    print(f"checkpoint: {folder}")
+    return 0
+
+
+def _train_and_measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Path]:
     config = Config(
         dataset=arguments.dataset.name,
         cut=arguments.cut,
@@ -103,20 +124,15 @@ def run(arguments: argparse.Namespace) -> int:
         reserved=arguments.reserved,
         seed=arguments.seed,
     )
-    try:
-        training, held_out = load_split(arguments.dataset, config)
-        trainer = Trainer(config, arguments.run_folder, arguments.warm_start or None)
-        trainer.fit(training)
-    except (DatasetError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    metrics = measure(trainer.predict, held_out, config.image_size, config.dataset, config.seed)
+    training, held_out = load_split(arguments.dataset, config)
+    trainer = Trainer(config, arguments.run_folder, arguments.warm_start or None)
+    trainer.fit(training)
     folder = trainer.export(
         arguments.run_folder / "checkpoint",
         arguments.name,
         arguments.version,
-        arguments.margin,
-        metrics,
+        margin=arguments.margin,
+        drop=arguments.drop,
         data={
             "training set": f"{arguments.dataset.name}: {len(training)} source videos, each "
             "with genuine crops and fakes made from it",
@@ -130,16 +146,24 @@ def run(arguments: argparse.Namespace) -> int:
             else "random",
         },
     )
-    print(json.dumps(metrics, indent=2))
-    print(f"checkpoint: {folder}")
-    return 0
+    # What was written is measured, in the precision of the file, and not what is in memory.
+    metrics = measure(
+        checkpoints.load(str(folder)).predict_faces, held_out, config.dataset, config.seed
+    )
+    checkpoints.write_metrics(folder, metrics)
+    model_card.write(folder)
+    return metrics, folder
 
 
 def load_split(folder: Path, config: Config) -> tuple[list[Source], list[LabelledFace]]:
     """(sources to train on, faces to measure on). Reserved sources are in neither."""
     rows = [row for row in read_manifest(folder) if row.split == "train"]
-    rest, _ = split_groups((row.group for row in rows), config.reserved, config.seed)
-    training, held_out = split_groups(rest, config.held_out, config.seed + 1)
+    training, held_out = split_three_ways(
+        (row.group for row in rows),
+        reserved=config.reserved,
+        held_out=config.held_out,
+        seed=config.seed,
+    )
     faces = load_faces(folder, [row for row in rows if row.group in training])
     sources = [source for source in by_source(faces) if source.real and source.fake]
     if not sources:
@@ -157,15 +181,23 @@ class Trainer:
         import keras
         import tensorflow as tf
 
-        from detector.model import build_model, freeze_through, quiet_residuals
+        from detector.model import (
+            build_model,
+            freeze_through,
+            load_backbone_arrays,
+            quiet_residuals,
+        )
 
         self.config = config
         self.folder = folder
-        self._check_config()
+        self._refuse_other_settings()
         keras.utils.set_random_seed(config.seed)
-        self.model = build_model(config.sequence, config.cut, config.image_size, weights=warm_start)
+        self.model = build_model("rows", config.cut, config.image_size)
         backbone = self.model.get_layer("backbone")
         quiet_residuals(backbone)
+        if warm_start:  # After the zeroing: trained residual blocks stay as they are.
+            with np.load(warm_start, allow_pickle=False) as arrays:
+                load_backbone_arrays(backbone, dict(arrays))
         freeze_through(backbone, config.frozen_through or None)
         head = self.model.get_layer("head")
         inputs = keras.Input((config.image_size, config.image_size, 3))
@@ -183,14 +215,17 @@ class Trainer:
         self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
         self.optimizer.build(self.trained.trainable_variables)
         self.step = tf.Variable(0, dtype=tf.int64)
-        state = tf.train.Checkpoint(model=self.trained, optimizer=self.optimizer, step=self.step)
+        # Keras leaves the seeds of dropout out of a model's own state.
+        seeds = [v.value for v in self.trained.variables if v.path.endswith("seed_generator_state")]
+        state = tf.train.Checkpoint(
+            model=self.trained, optimizer=self.optimizer, step=self.step, seeds=seeds
+        )
         self.states = tf.train.CheckpointManager(state, str(folder / "state"), max_to_keep=2)
         if self.states.restore_or_initialize():
             print(f"resuming at step {int(self.step)}", file=sys.stderr)
+        # Only now: settings that build no network must not claim the folder.
+        self._remember_settings()
         self._train_step = tf.function(self._step, reduce_retracing=True)
-        self._infer = tf.function(
-            lambda images: self.model(images, training=False), reduce_retracing=True
-        )
 
     def fit(self, sources: list[Source]) -> None:
         """Train up to ``config.steps``; history goes to ``history.jsonl``."""
@@ -223,23 +258,17 @@ class Trainer:
                     history.flush()
                     self.states.save(checkpoint_number=step + 1)
 
-    def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(n, size, size, 3) ▸ (n, 8, 2)."""
-        return np.asarray(self._infer(images))
-
     def export(
         self,
         folder: Path,
         name: str,
         version: str,
+        *,
         margin: float,
-        metrics: dict[str, Any],
+        drop: float,
         data: dict[str, str],
     ) -> Path:
         """Write the checkpoint of the current weights; returns its folder."""
-        from detector import checkpoints
-        from detector.training import model_card
-
         training = asdict(self.config) | {"optimizer": "AdamW, cosine decay"}
         checkpoints.save(
             self.model,
@@ -247,22 +276,22 @@ class Trainer:
             name=name,
             version=version,
             architecture={
-                "sequence": self.config.sequence,
+                "sequence": "rows",
                 "backbone_cut": self.config.cut,
                 "image_size": self.config.image_size,
             },
             margin=margin,
+            drop=drop,
             data=data,
             training=training,
-            metrics=metrics,
             limits=LIMITS,
             created=datetime.now(UTC).date().isoformat(),
+            git_commit=_git_commit(),
             versions={
                 name: installed_version(name)
                 for name in ("tensorflow", "keras", "numpy", "opencv-python-headless")
             },
         )
-        model_card.write(folder)
         return folder
 
     def _step(self, images: Any, labels: Any) -> tuple[Any, Any]:
@@ -280,14 +309,31 @@ class Trainer:
         right = tf.cast(tf.equal(said, tf.argmax(labels, axis=-1)), tf.float32)
         return loss / 2, tf.reduce_mean(right)
 
-    def _check_config(self) -> None:
+    def _refuse_other_settings(self) -> None:
+        path = self.folder / CONFIG
+        if not path.exists():
+            return
+        wanted, found = asdict(self.config), json.loads(path.read_text(encoding="utf-8"))
+        differing = sorted(k for k in wanted.keys() | found if found.get(k) != wanted.get(k))
+        if differing:
+            raise ValueError(f"{path} was made with other settings: {', '.join(differing)}")
+
+    def _remember_settings(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "config.json"
-        wanted = asdict(self.config)
-        if path.exists():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if found != wanted:
-                differing = sorted(k for k in wanted if found.get(k) != wanted[k])
-                raise ValueError(f"{path} was made with other settings: {', '.join(differing)}")
-        else:
-            path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(asdict(self.config), indent=2) + "\n"
+        (self.folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def _git_commit() -> str:
+    """The commit of this code, with a note if files differ from it; "unknown" outside git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{commit} with uncommitted changes" if changed else commit

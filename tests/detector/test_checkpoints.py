@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back, and nothing else is let in."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from detector import checkpoints
 from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint
 from detector.model import build_model, named_variables
 from detector.preprocessing import CROP_SIDE, to_network_input
+from detector.training.model_card import render
 
 ARCHITECTURE: dict[str, Any] = {"sequence": "rows", "backbone_cut": "mixed_5b", "image_size": 96}
 
@@ -45,6 +47,7 @@ def test_a_saved_model_predicts_as_before(model: Any, folder: Path) -> None:
     assert (loaded.id.name, loaded.id.version) == ("small", "3")
     assert loaded.metadata.margin == 1.2
     assert loaded.metadata.calibration is None
+    assert loaded.metadata.thresholds["min_face_px"] == 48
 
 
 def test_a_face_is_judged_alike_alone_and_in_a_crowd(folder: Path) -> None:
@@ -123,6 +126,22 @@ def test_arrays_of_another_architecture_are_refused(
         checkpoints.load(str(folder))
 
 
+def test_metadata_without_a_size_or_with_an_impossible_cut_is_refused(folder: Path) -> None:
+    sound = json.loads((folder / checkpoints.METADATA).read_text())
+    nameless = {k: v for k, v in ARCHITECTURE.items() if k != "image_size"}
+    spoilings: list[dict[str, Any]] = [
+        {"architecture": nameless},
+        {"architecture": []},
+        {"preprocessing": sound["preprocessing"] | {"margin": 0}},
+        {"preprocessing": sound["preprocessing"] | {"margin": float("nan")}},
+        {"preprocessing": sound["preprocessing"] | {"drop": 1}},
+    ]
+    for spoiled in spoilings:
+        edit(folder, **(sound | spoiled))
+        with pytest.raises(BadCheckpoint):
+            checkpoints.read_metadata(folder)
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"name": "x"}', "\udcff"])
 def test_unreadable_metadata_is_a_bad_checkpoint(folder: Path, text: str) -> None:
     (folder / checkpoints.METADATA).write_text(text, errors="surrogateescape")
@@ -131,8 +150,6 @@ def test_unreadable_metadata_is_a_bad_checkpoint(folder: Path, text: str) -> Non
 
 
 def test_weights_that_are_no_arrays_are_a_bad_checkpoint(folder: Path) -> None:
-    import hashlib
-
     (folder / checkpoints.WEIGHTS).write_bytes(b"not arrays")
     edit(folder, sha256=hashlib.sha256(b"not arrays").hexdigest())
     with pytest.raises(BadCheckpoint):
@@ -144,3 +161,15 @@ def test_every_variable_is_saved(model: Any, folder: Path) -> None:
 
     arrays = load_file(folder / checkpoints.WEIGHTS)
     assert arrays.keys() == {name for name, _ in named_variables(model)}
+
+
+def test_the_shipped_checkpoint_is_whole_small_and_says_what_it_was_measured_at() -> None:
+    folder = checkpoints.find("default")
+    metadata = checkpoints.read_metadata(folder)
+    weights = (folder / checkpoints.WEIGHTS).read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == metadata.sha256
+    assert len(weights) <= 20_000_000
+    auc = metadata.raw["metrics"]["validation_auc"]
+    assert 0.82 <= auc["low"] <= auc["value"] <= auc["high"] < 1
+    assert {"data", "training", "versions", "git_commit", "limits"} <= set(metadata.raw)
+    assert (folder / "MODEL_CARD.md").read_text() == render(metadata.raw)

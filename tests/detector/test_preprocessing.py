@@ -26,6 +26,14 @@ def test_a_crop_is_a_square_around_the_middle_of_the_box() -> None:
     assert white.max(axis=0) == pytest.approx([224, 224], abs=2)
 
 
+def test_a_crop_with_a_drop_lies_lower_by_a_share_of_its_side() -> None:
+    image = ramp()
+    box = FaceBox(250, 150, 100, 100)
+    dropped = crop_face(image, box, margin=2.0, drop=0.1)
+    lower = crop_face(image, FaceBox(250, 170, 100, 100), margin=2.0)
+    np.testing.assert_array_equal(dropped, lower)
+
+
 def test_a_tall_box_is_cropped_by_its_longer_side() -> None:
     image = ramp()
     tall = crop_face(image, FaceBox(280, 100, 40, 200), margin=1.0)

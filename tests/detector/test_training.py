@@ -3,8 +3,9 @@
 import argparse
 import csv
 import json
+import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 
 from detector import checkpoints
 from detector.domain import Label
-from detector.preprocessing import CROP_SIDE
-from detector.training import trainer
+from detector.faces import FaceFinder
+from detector.preprocessing import CROP_SIDE, crop_face
+from detector.training import evaluation, trainer
 from detector.training.augmentation import augment, self_blend
 from detector.training.batches import BatchMaker, Config
 from detector.training.datasets import (
@@ -25,7 +27,8 @@ from detector.training.datasets import (
     read_manifest,
     split_groups,
 )
-from detector.training.evaluation import measure
+from detector.training.margin import estimate
+from tests import clips
 
 SIDE = 224
 
@@ -77,9 +80,9 @@ def arguments(dataset: Path, run: Path, *more: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     trainer.add_arguments(parser)
     return parser.parse_args(
-        [str(dataset), "--run", str(run), "--margin", "1.2", "--cut", "mixed_5b", "--image-size",
-         "96", "--frozen-through", "mixed_5b", "--batch-size", "8", "--held-out", "4",
-         "--reserved", "1", *more]
+        [str(dataset), "--run", str(run), "--margin", "1.2", "--drop", "0.05",
+         "--cut", "mixed_5b", "--image-size", "96", "--frozen-through", "mixed_5b",
+         "--batch-size", "8", "--held-out", "4", "--reserved", "1", *more]
     )  # fmt: skip
 
 
@@ -194,6 +197,14 @@ def test_a_self_blended_image_differs_from_its_face_inside_a_region() -> None:
     assert changed_inside >= 10
 
 
+class Killed(Exception):
+    """What the death of a run is in these tests."""
+
+
+def weights_of(one: trainer.Trainer) -> list[np.ndarray]:
+    return [np.array(weight) for weight in one.trained.get_weights()]
+
+
 def test_a_killed_run_goes_on_where_it_was(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,16 +213,17 @@ def test_a_killed_run_goes_on_where_it_was(
     config = Config(
         dataset="faces",
         cut="mixed_5b",
+        frozen_through="conv2d_3",
         image_size=96,
-        batch_size=8,
+        batch_size=4,
         steps=4,
         held_out=4,
         reserved=1,
     )
     training, _ = trainer.load_split(dataset, config)
-
-    class Killed(Exception):
-        pass
+    whole = trainer.Trainer(config, tmp_path / "whole", None)
+    at_the_start = weights_of(whole)
+    whole.fit(training)
 
     killed = trainer.Trainer(config, tmp_path / "run", None)
     step, real_step = 0, killed._train_step
@@ -232,6 +244,51 @@ def test_a_killed_run_goes_on_where_it_was(
     assert int(resumed.step) == 4
     steps = [json.loads(line)["step"] for line in (tmp_path / "run/history.jsonl").open()]
     assert steps == [2, 4]
+    moved = [
+        np.abs(after - before).max()
+        for after, before in zip(weights_of(whole), at_the_start, strict=True)
+    ]
+    assert max(moved) > 1e-4
+    for ours, theirs in zip(weights_of(resumed), weights_of(whole), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_warm_start_keeps_its_residual_blocks(tmp_path: Path) -> None:
+    """Only blocks that nothing is known of start as the identity."""
+    known = np.full((1, 1, 128, 320), 0.5, np.float32)
+    arrays: dict[str, Any] = {"block35_1_conv/kernel": known}
+    np.savez(tmp_path / "warm.npz", **arrays)
+    config = Config(dataset="faces", cut="block35_2_ac", image_size=96)
+    one = trainer.Trainer(config, tmp_path / "run", str(tmp_path / "warm.npz"))
+    backbone = one.model.get_layer("backbone")
+    kernels = {
+        name: np.array(layer.weights[0])
+        for layer, name in backbone.canonical_names.items()
+        if name.endswith("_conv") and name.startswith("block35")
+    }
+    np.testing.assert_array_equal(kernels["block35_1_conv"], known)
+    assert not kernels["block35_2_conv"].any()
+
+
+def test_settings_that_make_no_network_leave_the_run_folder_alone(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert trainer.run(arguments(dataset, tmp_path / "run", "--cut", "no_such_layer")) == 1
+    assert "no_such_layer" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--batch-size", "7"), ("--batch-size", "0"), ("--steps", "0"), ("--held-out", "0"),
+     ("--self-blended", "1.5")],
+)  # fmt: skip
+def test_impossible_settings_are_said_before_training(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    assert trainer.run(arguments(dataset, tmp_path / "run", option, value)) == 1
+    assert value in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_folder_of_other_settings_is_refused(
@@ -250,7 +307,8 @@ def test_training_ends_in_a_checkpoint_that_loads(
     assert trainer.run(arguments(dataset, tmp_path / "run", "--steps", "2")) == 0
     folder = tmp_path / "run" / "checkpoint"
     loaded = checkpoints.load(str(folder))
-    assert loaded.metadata.margin == 1.2
+    assert (loaded.metadata.margin, loaded.metadata.drop) == (1.2, 0.05)
+    assert re.match("[0-9a-f]{40}|unknown", loaded.metadata.raw["git_commit"])
     auc = loaded.metadata.raw["metrics"]["validation_auc"]
     assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
     assert auc["n"] == 8
@@ -259,17 +317,56 @@ def test_training_ends_in_a_checkpoint_that_loads(
     assert loaded.id.sha256 in card
     assert "Uncalibrated" in card
     assert "Not proof" in card
-    assert json.loads(capsys.readouterr().out.split("checkpoint:")[0])["validation_auc"] == auc
+    printed = json.loads(capsys.readouterr().out.split("checkpoint:")[0])
+    assert printed["validation_auc"] == auc
+
+    measured_again = evaluation.measure(
+        loaded.predict_faces,
+        evaluation.held_out_faces(dataset, loaded.metadata.raw["training"]),
+        dataset.name,
+        loaded.metadata.raw["training"]["seed"],
+    )
+    assert measured_again == loaded.metadata.raw["metrics"]
+
+
+def always(dataset: Path, p_fake: Callable[[Label], float]) -> dict[str, Any]:
+    """The figures of a network that gives each label its answer, in eight steps of which
+    three say the opposite."""
+    faces = load_faces(dataset, read_manifest(dataset))
+    answers = iter(p_fake(face.label) for face in faces)
+
+    def knows(crops: Sequence[np.ndarray]) -> np.ndarray:
+        fake = np.array([[x] * 5 + [1 - x] * 3 for x in (next(answers) for _ in crops)])
+        return np.stack([fake, 1 - fake], axis=-1).astype(np.float32)
+
+    return evaluation.measure(knows, faces, name="faces")
 
 
 def test_measuring_prefers_a_network_that_is_right(dataset: Path) -> None:
-    faces = load_faces(dataset, read_manifest(dataset))
-    answers = iter(float(face.label == Label.FAKE) for face in faces)
+    right = always(dataset, lambda label: float(label == Label.FAKE))
+    assert [right[key]["value"] for key in sorted(right)] == [1.0, 1.0]
+    wrong = always(dataset, lambda label: float(label == Label.REAL))
+    assert [wrong[key]["value"] for key in sorted(wrong)] == [0.0, 0.0]
+    # A tie is FAKE, so half of the votes are right and nothing is told apart.
+    unsure = always(dataset, lambda label: 0.5)
+    assert [unsure[key]["value"] for key in sorted(unsure)] == [0.5, 0.5]
 
-    def knows(images: np.ndarray) -> np.ndarray:
-        fake = np.array([next(answers) for _ in images])
-        return np.repeat(np.stack([fake, 1 - fake], -1)[:, None], 8, axis=1)
 
-    metrics = measure(knows, faces, image_size=96, name="faces")
-    assert metrics["validation_auc"]["value"] == 1.0
-    assert metrics["validation_accuracy"]["value"] == 1.0
+def test_measuring_needs_both_classes(dataset: Path) -> None:
+    rows = [row for row in read_manifest(dataset) if row.label == Label.REAL]
+    genuine = load_faces(dataset, rows)
+    with pytest.raises(DatasetError, match="12 and 0"):
+        evaluation.measure(lambda crops: np.zeros((len(crops), 8, 2), np.float32), genuine, "faces")
+
+
+@pytest.mark.parametrize(("margin", "drop"), [(0.95, 0.04), (1.4, 0.0)])
+def test_the_cut_of_a_set_is_found_from_its_crops(margin: float, drop: float) -> None:
+    crops = []
+    for shift in range(0, 60, 15):
+        frame = clips.scene((640, 360), [(0, 300 + shift, 180, 300)])
+        [[face]] = FaceFinder().find([frame])
+        crops.append(crop_face(frame, face.box, margin, drop))
+    found = estimate(crops)
+    assert found["found"] == found["crops"] == 4
+    assert found["margin"] == pytest.approx(margin, rel=0.06)
+    assert found["drop"] == pytest.approx(drop, abs=0.03)
