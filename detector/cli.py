@@ -2,14 +2,16 @@
 
 Results go to standard output (readable, or JSON Lines with ``--json``), everything
 else to standard error. Exit status of ``analyze``: 0 all files were analysed, 2 an
-unusable file was among them, 1 anything else, wrong usage included.
+unusable file was among them, 1 anything else, wrong usage and Ctrl-C included.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
+import math
 import os
 import sys
 import tempfile
@@ -22,6 +24,7 @@ from tqdm import tqdm
 
 from detector import checkpoints
 from detector.errors import DetectorError, FileNotReadable, InternalError, UnusableVideo
+from detector.limits import Limits
 from detector.report import result_to_json, result_to_text
 from detector.sampling import BUDGETS, Sampling
 
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 OK = 0
 FAILED = 1
 UNUSABLE = 2
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,12 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Before anything imports TensorFlow, whose native code reads it once.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may have bytes or letters that the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parser(training=given[:1] == ["train"]).parse_args(given)
         return int(options.run(options))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return FAILED
     except BrokenPipeError:
         # Who read our output has gone; the interpreter must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,8 +70,9 @@ def analyze(options: argparse.Namespace) -> int:
             detector = detector or _load(options)
             statuses.append(_analyze_one(detector, file, options))
     except DetectorError as error:
-        print(f"{error.code}: {_explained(error)}", file=sys.stderr)
-        return FAILED
+        # The installation is at fault, so none of the files that are left can be analysed.
+        for file in options.files[len(statuses) :]:
+            statuses.append(_refuse(file, error, FAILED, options))
     return FAILED if FAILED in statuses else max(statuses)
 
 
@@ -74,7 +80,12 @@ def _analyze_one(detector: Detector, file: str, options: argparse.Namespace) -> 
     """Print one result or error; nothing a file does takes the others with it."""
     try:
         with _Progress(file) as progress:
-            result = detector.analyze(file, Sampling.named(options.sampling), progress.show)
+            result = detector.analyze(
+                file,
+                Sampling.named(options.sampling),
+                progress.show,
+                limits=Limits(max_minutes=options.max_minutes),
+            )
     except UnusableVideo as error:
         return _refuse(file, error, UNUSABLE, options)
     except DetectorError as error:
@@ -111,14 +122,22 @@ def _parser(*, training: bool) -> argparse.ArgumentParser:
     command.add_argument(
         "--sampling", choices=list(BUDGETS), default="standard", help="how many frames to look at"
     )
+    command.add_argument(
+        "--max-minutes",
+        type=_positive,
+        default=Limits().max_minutes,
+        help="longer videos are refused; default %(default)g",
+    )
     command.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
     command.add_argument("--threads", type=_count, default=0, help="0: all cores", metavar="N")
     command.set_defaults(run=analyze)
 
     command = commands.add_parser("train", help="train a checkpoint")
-    if training:  # The trainer needs packages that analyzing does not.
-        from detector.training import trainer
-
+    if training:
+        try:
+            from detector.training import trainer
+        except ModuleNotFoundError as error:
+            command.error(f"{error}; training needs what script/bootstrap --dev installs")
         trainer.add_arguments(command)
         command.set_defaults(run=trainer.run)
     return parser
@@ -127,6 +146,13 @@ def _parser(*, training: bool) -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     value = int(text)
     if value < 0:
+        raise ValueError(text)
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
         raise ValueError(text)
     return value
 
@@ -205,4 +231,5 @@ def _explained(error: DetectorError) -> str:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False), flush=True)
+    """Pure ASCII, which no terminal's encoding can spoil."""
+    print(json.dumps(document, allow_nan=False), flush=True)

@@ -49,7 +49,7 @@ class CannotDecode(UnusableVideo):
 
 class TooLong(UnusableVideo):
     code = "too_long"
-    sentence = "The video is longer than this site accepts."
+    sentence = "The video is longer than is accepted here."
 
 
 class DecodingLimit(UnusableVideo):

@@ -149,6 +149,7 @@ def test_a_video_without_a_face_is_analysed(run: Run, tmp_path: Path) -> None:
         ["guess", "clip.mp4"],
         ["analyze", "clip.mp4", "--sampling", "everything"],
         ["analyze", "clip.mp4", "--threads", "-1"],
+        ["analyze", "clip.mp4", "--max-minutes", "0"],
         ["analyze", "clip.mp4", "--colour"],
     ],
 )
@@ -171,10 +172,13 @@ def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_missing_checkpoint_is_status_1(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["analyze", str(clip), "--json", "--checkpoint", str(tmp_path)]) == 1
+    files = [str(clip), str(tmp_path / "missing.mp4")]
+    assert main(["analyze", *files, "--json", "--checkpoint", str(tmp_path)]) == 1
     captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("no_checkpoint: No trained model is installed")
+    answers = documents(captured.out)
+    assert [answer["file"] for answer in answers] == files
+    assert [answer["error"]["code"] for answer in answers] == ["no_checkpoint"] * 2
+    assert f"{clip}: no_checkpoint: No trained model is installed" in captured.err
 
 
 def test_a_surprise_in_one_file_leaves_the_others_alone(
@@ -207,8 +211,35 @@ def test_ctrl_c_ends_it_quietly(
 
     monkeypatch.setattr(detector._finder, "find", interrupt)
     status, out, err = run("analyze", clip, clip, "--json")
-    assert (status, out) == (130, "")
+    assert (status, out) == (1, "")
     assert "Traceback" not in err
+
+
+def test_a_name_that_is_no_text_takes_no_other_file_with_it(
+    clip: Path, tmp_path: Path, rows_checkpoint: Path
+) -> None:
+    """A name in another encoding, where standard output takes nothing but UTF-8."""
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    os.link(clip, odd)
+    done = subprocess.run(
+        [sys.executable, "-m", "detector", "analyze", odd, clips.text_file(tmp_path / "t.mp4"),
+         "--checkpoint", str(rows_checkpoint), "--sampling", "quick", "--json"],
+        cwd=ROOT, capture_output=True, timeout=280, check=False,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    result, refused = documents(done.stdout.decode())
+    assert os.fsencode(result["file"]) == odd
+    assert result["verdict"] == "FAKE"
+    assert refused["error"]["code"] == "not_a_video"
+    assert done.returncode == 2
+
+
+def test_a_limit_of_length_can_be_given(run: Run, tmp_path: Path) -> None:
+    long = clips.no_face(tmp_path / "long.mp4", seconds=3)
+    status, out, err = run("analyze", long, "--json", "--max-minutes", "0.01")
+    assert status == 2
+    assert documents(out)[0]["error"]["code"] == "too_long"
+    assert "too_long: The video is longer than is accepted here." in err
 
 
 def test_train_has_its_own_arguments(capsys: pytest.CaptureFixture[str]) -> None:
