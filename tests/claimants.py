@@ -17,6 +17,7 @@ import django
 
 django.setup()
 
+from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from tests.webapp.outcomes import an_outcome  # noqa: E402
@@ -76,6 +77,7 @@ def report(_: str) -> dict[str, object]:
 
 
 def _wait_for(signal: str) -> None:
+    connection.ensure_connection()  # So that nobody is late by connecting.
     Path(f"{signal}.{time.monotonic_ns()}.ready").touch()
     while not Path(signal).exists():
         time.sleep(0.005)

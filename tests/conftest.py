@@ -13,17 +13,42 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tests.processes import Site
 from tests.servers import postgres_server, redis_server
 from webapp.submissions.models import Submission
 from webapp.submissions.uploads import ALLOWED_EXTENSIONS
 
+# The same examples in every run, and no verdict about the speed of the machine.
+hypothesis_settings.register_profile(
+    "framevote",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.load_profile("framevote")
+
+LAST = ("tests/e2e/test_upload.py", "tests/e2e/", "tests/detector/")
+"""In this order, after all other tests.
+
+While Playwright runs, Django takes every test for asynchronous, so browser tests come
+after whatever uses the database; of them, uploads need no worker, and come before the
+first test that starts one. The detector's tests load TensorFlow into this very process,
+which keeps its memory to the end: they come when no test needs a worker any more.
+"""
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests last: while Playwright runs, Django takes every test for asynchronous."""
-    items.sort(key=lambda item: item.nodeid.startswith("tests/e2e/"))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    turns = [turn for turn, start in enumerate(LAST, start=1) if item.nodeid.startswith(start)]
+    return min(turns, default=0)
 
 
 @pytest.fixture(autouse=True)

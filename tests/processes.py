@@ -24,7 +24,7 @@ import sys, django
 django.setup()
 from webapp.submissions import queue
 from webapp.submissions.models import Submission
-print(queue.enqueue(Submission.objects.get(pk=sys.argv[1])).pk)
+print(queue.enqueue(Submission.objects.get(pk=sys.argv[1]), sampling=sys.argv[2]).pk)
 """
 
 
@@ -61,15 +61,19 @@ class Site:
     def start_worker(self, name: str = "worker1") -> subprocess.Popen[bytes]:
         """Start a worker and wait until it takes messages."""
         worker = self._start(name, "-m", "worker", "--name", name)
-        wait_until(lambda: f"{name}@" in self.log(name) and " ready." in self.log(name), "ready")
+        wait_until(
+            lambda: f"{name}@" in self.log(name) and " ready." in self.log(name),
+            f"{name} is ready",
+            seconds=300,
+        )
         return worker
 
     def start_sweeper(self) -> subprocess.Popen[bytes]:
         return self._start("sweeper", "manage.py", "sweep")
 
-    def enqueue(self, submission: Submission) -> str:
+    def enqueue(self, submission: Submission, sampling: str = "quick") -> str:
         """Put an analysis into the queue, as the web process does; its id."""
-        return self.run("-c", ENQUEUE, str(submission.pk)).strip()
+        return self.run("-c", ENQUEUE, str(submission.pk), sampling).strip()
 
     def announce(self, analysis_id: str, times: int = 1) -> None:
         """Send wake-ups for an analysis, wanted or not."""
@@ -83,7 +87,7 @@ class Site:
             cwd=settings.BASE_DIR,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -104,11 +108,11 @@ class Site:
                 process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 pass
             _kill_group(process.pid)
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
     def _start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.var_dir / f"{name}.log").open("ab") as log:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -59,22 +60,30 @@ def postgres_server() -> Iterator[str]:
         pytest.skip("Postgres is not installed; install it with: apt install postgresql")
     # Not below pytest's own folder: the server's user could not enter it.
     folder = Path(tempfile.mkdtemp(prefix="framevote-postgres-"))
-    as_user: list[str] = []
+    user: str | None = None
     if os.getuid() == 0:  # Postgres refuses to run as root.
-        shutil.chown(folder, "postgres", "postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
+        user = "postgres"
+        shutil.chown(folder, user, user)
     data = folder / "data"
     try:
         subprocess.run(
-            [*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "framevote", "-A", "trust"],
+            [
+                *(str(binaries / "initdb"), "-D", str(data), "-U", "framevote", "-A", "trust"),
+                # Whatever languages this machine has; and what is fleeting need not be synced.
+                *("--locale=C", "-E", "UTF8", "-N"),
+            ],
             check=True,
             capture_output=True,
             cwd=folder,
+            user=user,
+            group=user,
         )
-        command = [*as_user, str(binaries / "postgres"), "-D", str(data), "-k", str(folder)]
+        command = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder)]
         command += ["-c", "listen_addresses=", "-c", "fsync=off"]
         with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+            server = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=folder, user=user, group=user
+            )
         try:
             ready = [str(binaries / "pg_isready"), "-h", str(folder), "-q"]
             wait_until(
@@ -82,8 +91,9 @@ def postgres_server() -> Iterator[str]:
             )
             yield f"postgresql://framevote@{quote(str(folder), safe='')}/postgres"
         finally:
-            server.terminate()
-            server.wait(timeout=30)
+            # SIGTERM would wait for every connection that a test left open.
+            server.send_signal(signal.SIGINT)
+            server.wait(timeout=60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -23,6 +23,8 @@ for _name in set(os.environ) - {"FRAMEVOTE_CHROMIUM"}:
 os.environ["FRAMEVOTE_ENV_FILE"] = os.devnull
 os.environ["FRAMEVOTE_VAR_DIR"] = tempfile.mkdtemp(prefix="framevote-tests-")
 os.environ["SECRET_KEY"] = "only-for-tests-" + "x" * 40
+# What tests ask of their own servers must not go to a proxy.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 if _database_url:
     os.environ["DATABASE_URL"] = _database_url
 

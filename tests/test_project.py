@@ -28,7 +28,11 @@ WRITING_CALLS = {"update", "create", "bulk_create", "get_or_create", "update_or_
 def tracked_files() -> tuple[Path, ...]:
     """What belongs to the project: everything git would commit."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        [
+            # The checkout may belong to another user than the one who tests it.
+            *("git", "-c", "safe.directory=*"),
+            *("ls-files", "--cached", "--others", "--exclude-standard", "-z"),
+        ],
         cwd=ROOT,
         capture_output=True,
         check=True,

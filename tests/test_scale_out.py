@@ -6,7 +6,6 @@ resolves; only places differ: the addresses of the servers, ports and folders.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,23 +16,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from tests import clips, compose
+from tests.api_client import ApiClient
 from tests.servers import free_port, wait_until
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
-
-ISSUE_TOKEN = """
-import django
-django.setup()
-from django.contrib.auth.models import User
-from webapp.accounts.models import ApiToken
-print(ApiToken.objects.issue(User.objects.get(username="admin"), "test")[1])
-"""
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
 
 
 class Stack:
@@ -49,7 +40,6 @@ class Stack:
             FRAMEVOTE_ADMIN_PASSWORD="a-password-from-outside",
         )["services"]
         (folder / "volume").mkdir()
-        self.token = ""
 
     def start(self, service: str, container: str) -> subprocess.Popen[bytes]:
         """One container of a service."""
@@ -93,30 +83,12 @@ class Stack:
         return " ready." in self.log(worker)
 
     def status(self, path: str) -> int:
+        address = f"http://127.0.0.1:{self.port}{path}"
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(address, timeout=60) as answer:
                 return int(answer.status)
         except OSError:
             return 0
-
-    def api(self, path: str, body: bytes | None = None, kind: str = "") -> Any:
-        headers = {"Authorization": f"Token {self.token}"} | (
-            {"Content-Type": kind} if body else {}
-        )
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", data=body, headers=headers
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return json.load(answer)
-
-    def upload(self, video: Path) -> Any:
-        boundary = uuid.uuid4().hex
-        body = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="video"; '
-            f'filename="{video.name}"\r\nContent-Type: video/mp4\r\n\r\n'
-        ).encode() + video.read_bytes()
-        body += f"\r\n--{boundary}--\r\n".encode()
-        return self.api("/api/v1/submissions/", body, f"multipart/form-data; boundary={boundary}")
 
 
 @pytest.fixture
@@ -134,8 +106,11 @@ def test_two_workers_of_the_compose_file_share_the_work(
 ) -> None:
     stack = Stack(tmp_path, database_url, redis_url)
 
-    migrated = stack.start("migrate", "migrate").wait(timeout=180)
-    assert migrated == 0, stack.log("migrate")
+    migrate = stack.start("migrate", "migrate")
+    try:
+        assert migrate.wait(timeout=300) == 0, stack.log("migrate")
+    finally:
+        kill(migrate)
     assert "Created the staff account 'admin' with the given password." in stack.log("migrate")
 
     with ExitStack() as running:
@@ -151,20 +126,13 @@ def test_two_workers_of_the_compose_file_share_the_work(
         for worker in ("worker-1", "worker-2"):
             wait_until(partial(stack.is_ready, worker), f"{worker} is ready", 240)
 
-        stack.token = subprocess.run(
-            [sys.executable, "-c", ISSUE_TOKEN],
-            env=stack.environment("web", "web"),
-            cwd=compose.ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        client = ApiClient(f"http://127.0.0.1:{stack.port}", stack.environment("web", "web"))
         video = clips.one_person(tmp_path / "clip.mp4", seconds=2)
-        submissions = [stack.upload(video)["id"] for _ in range(4)]
+        submissions = [client.upload(video)["id"] for _ in range(4)]
 
         deadline = time.monotonic() + 600
         while True:
-            answers = [stack.api(f"/api/v1/submissions/{id}/") for id in submissions]
+            answers = [client.submission(id) for id in submissions]
             if all(answer["state"] in {"SUCCEEDED", "FAILED"} for answer in answers):
                 break
             assert time.monotonic() < deadline, [answer["state"] for answer in answers]
@@ -182,8 +150,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """Stop as Compose does, and demand a clean end."""
     process.terminate()
     try:
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=150) == 0
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, 9)
-            process.wait(timeout=10)
+        kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """What has not ended by itself ends now."""
+    if process.poll() is None:
+        os.killpg(process.pid, 9)
+        process.wait(timeout=60)

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, StorageState
+from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests import clips
 from tests.e2e.browsers import FLAGS, HOW_TO_INSTALL, find_chromium
 from tests.e2e.running_site import RunningSite
 
-SECONDS_FOR_A_VERDICT = 420
+SECONDS_FOR_A_VERDICT = 600
 """Half a minute is usual; a busy machine needs patience."""
+
+PATIENCE_MS = 60_000
+"""For everything else: a page that a worker beside it keeps waiting is no wrong page."""
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,18 @@ def browser_type_launch_args() -> dict[str, Any]:
     chromium = find_chromium()
     if chromium is None:
         pytest.skip(HOW_TO_INSTALL)
-    return {"executable_path": chromium, "args": list(FLAGS)}
+    return {"executable_path": chromium, "args": list(FLAGS), "timeout": 2 * PATIENCE_MS}
 
 
 @pytest.fixture(scope="session")
+def browser(browser: Browser) -> Browser:
+    """Waits on every page, in whatever context, as long as ``expect`` does."""
+    browser.on("context", lambda context: context.set_default_timeout(PATIENCE_MS))
+    return browser
+
+
+# It and what builds on it ends with this package, not to share memory with the tests after it.
+@pytest.fixture(scope="package")
 def running_site(
     browser_type_launch_args: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningSite]:
@@ -54,12 +67,12 @@ def two_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clips.two_people(tmp_path_factory.mktemp("clips") / "two people.mp4", seconds=2.0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser_context_args(running_site: RunningSite) -> dict[str, Any]:
     return {"base_url": running_site.url, "viewport": {"width": 1280, "height": 900}}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def analyzed(running_site: RunningSite, browser: Browser, two_people: Path) -> Analyzed:
     """Uploaded and read in the browser; ``test_journey`` looks at the way more closely."""
     running_site.start_worker()

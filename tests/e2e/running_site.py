@@ -60,7 +60,7 @@ class RunningSite:
             self._start("web", "-m", "gunicorn", "webapp.wsgi:application", "--threads", "8",
                         "--worker-class", "gthread", "--no-control-socket",
                         "--bind", self.url.removeprefix("http://"))  # fmt: skip
-            wait_until(self._answers, "the pages are served")
+            wait_until(self._answers, "the pages are served", seconds=240)
         except BaseException:
             self._stop()
             raise
@@ -86,7 +86,7 @@ class RunningSite:
         if self._processes["web"].poll() is not None:
             raise AssertionError(f"the web server ended:\n{self.log('web')}")
         try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=10) as answer:  # noqa: S310
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -98,7 +98,7 @@ class RunningSite:
             cwd=TOP,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=300,
             check=False,
         )
         if done.returncode:

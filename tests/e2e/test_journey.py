@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests import clips
 from tests.e2e.conftest import Analyzed, analyze
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_without_javascript_everything_can_be_read(
     link = page.locator(".face a").nth(3)
     assert re.search(r"/video/#t=[\d.]+$", str(link.get_attribute("href")))
     page.locator("a.mark").nth(2).click()
-    assert re.search(r"#face-\d+$", page.url)
+    expect(page).to_have_url(re.compile(r"#face-\d+$"))
     context.close()
 
 
@@ -131,7 +131,8 @@ def test_nobody_else_sees_it(
 def test_another_analysis_can_be_asked_for_and_canceled(
     page: Page, tmp_path: Path, complaints: list[str]
 ) -> None:
-    analyze(page, clips.one_person(tmp_path / "once more.mp4", seconds=1.0))
+    # Every fifth frame of so long a video takes longer than a person needs to cancel.
+    analyze(page, clips.one_person(tmp_path / "once more.mp4", seconds=40))
     page.select_option("#rerun-sampling", "thorough")
     page.click("text=Analyze again >> nth=-1")
     expect(page.locator("#live-heading")).to_be_visible()

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.e2e.conftest import Analyzed, watch
 from tests.e2e.running_site import ADMIN, RunningSite
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 
 FOR_ALL = ("/", "/submissions/", "/models/", "/accounts/login/", "/accounts/signup/", "/api/docs/")
 FOR_STAFF = (

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.e2e.conftest import Analyzed, watch
 from tests.e2e.running_site import ADMIN, RunningSite
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
 
 LIST = "/admin/submissions/submission/"
 
@@ -130,4 +130,4 @@ def test_a_token_from_the_account_page_works_in_the_documentation(staff: Page) -
     operation.locator(".try-out__btn").click()
     operation.locator(".execute").click()
     answer = operation.locator(".live-responses-table tbody .response-col_status").first
-    expect(answer).to_contain_text("200", timeout=20_000)
+    expect(answer).to_contain_text("200")

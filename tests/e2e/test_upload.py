@@ -12,7 +12,7 @@ from tests.e2e.running_site import RunningSite
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1500),
     pytest.mark.usefixtures("running_site"),
 ]
 

@@ -67,9 +67,10 @@ class Arena:
             wait_until(
                 lambda: len(list(signal.parent.glob("*.ready"))) == len(commands),
                 "all processes are ready",
+                seconds=240,
             )
             signal.touch()
-            ends = [fighter.communicate(timeout=120) for fighter in fighters]
+            ends = [fighter.communicate(timeout=300) for fighter in fighters]
         finally:
             for fighter in fighters:
                 fighter.kill()

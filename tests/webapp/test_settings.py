@@ -12,6 +12,15 @@ from django.conf import settings
 
 SHOW = "import django; from django.conf import settings; print(getattr(settings, {!r}))"
 
+# Then all find no key and make one, however unevenly the machine lets them run.
+START_TOGETHER = """
+import secrets, time, django, webapp.environment
+at_once = secrets.token_urlsafe
+secrets.token_urlsafe = lambda length: time.sleep(1) or at_once(length)
+print("ready", flush=True)
+input()
+"""
+
 
 def start(tmp_path: Path, show: str = "DEBUG", **env: str) -> subprocess.CompletedProcess[str]:
     """Load the settings in a process of their own and print one of them."""
@@ -85,7 +94,7 @@ def test_a_site_that_others_reach_must_be_given_its_secret(tmp_path: Path) -> No
 
 
 def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", SHOW.format("SECRET_KEY")]
+    command = [sys.executable, "-c", START_TOGETHER + SHOW.format("SECRET_KEY")]
     env = {
         **os.environ,
         "SECRET_KEY": "",
@@ -93,9 +102,20 @@ def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
         "FRAMEVOTE_VAR_DIR": str(tmp_path / "var"),
     }
     started = [
-        subprocess.Popen(command, env=env, cwd=settings.BASE_DIR, stdout=subprocess.PIPE)
+        subprocess.Popen(
+            command,
+            env=env,
+            cwd=settings.BASE_DIR,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         for _ in range(3)
     ]
+    assert [process.stdout and process.stdout.readline() for process in started] == [b"ready\n"] * 3
+    for process in started:
+        assert process.stdin
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
     keys = {process.communicate()[0] for process in started}
     assert len(keys) == 1
     assert keys != {b""}

@@ -46,7 +46,7 @@ def row() -> Analysis:
 def test_progress_is_shown_soon(lease: queue.Lease) -> None:
     with LeaseKeeper(lease) as keeper:
         keeper.report("detect", 0.404)
-        wait_until(lambda: (row().stage, row().percent) == ("detect", 40), "progress", 10)
+        wait_until(lambda: (row().stage, row().percent) == ("detect", 40), "progress")
         assert not keeper.should_stop()
 
 
@@ -61,7 +61,7 @@ def test_many_reports_are_few_writes(lease: queue.Lease, monkeypatch: pytest.Mon
     with LeaseKeeper(lease) as keeper:
         for step in range(10_000):
             keeper.report("detect", step / 10_000)
-        wait_until(lambda: writes, "a first write", 10)
+        wait_until(lambda: writes, "a first write")
     assert len(writes) <= 3
 
 
@@ -70,7 +70,7 @@ def test_the_lease_is_extended_without_progress(lease: queue.Lease, settings: An
     soon = timezone.now() + timedelta(seconds=1)
     Analysis.objects.update(lease_expires_at=soon)
     with LeaseKeeper(lease):
-        wait_until(lambda: (row().lease_expires_at or soon) > soon, "a longer lease", 10)
+        wait_until(lambda: (row().lease_expires_at or soon) > soon, "a longer lease")
 
 
 def test_a_canceled_analysis_is_stopped(lease: queue.Lease) -> None:
@@ -78,7 +78,7 @@ def test_a_canceled_analysis_is_stopped(lease: queue.Lease) -> None:
         assert not keeper.should_stop()
         queue.cancel(lease.analysis_id)
         keeper.report("detect", 0.5)
-        wait_until(keeper.should_stop, "the worker stops", 10)
+        wait_until(keeper.should_stop, "the worker stops")
         assert keeper.lost.is_set()
 
 
@@ -86,7 +86,7 @@ def test_a_deleted_submission_is_stopped(lease: queue.Lease) -> None:
     with LeaseKeeper(lease) as keeper:
         queue.delete_submission(Submission.objects.get())
         keeper.report("detect", 0.5)
-        wait_until(keeper.should_stop, "the worker stops", 10)
+        wait_until(keeper.should_stop, "the worker stops")
 
 
 def test_a_database_that_is_away_for_a_moment_costs_nothing(
@@ -105,7 +105,7 @@ def test_a_database_that_is_away_for_a_moment_costs_nothing(
     monkeypatch.setattr(queue, "heartbeat", flaky)
     with LeaseKeeper(lease) as keeper:
         keeper.report("detect", 0.5)
-        assert extended.wait(15)
+        assert extended.wait(60)
         assert not keeper.lost.is_set()
 
 
@@ -119,7 +119,7 @@ def test_a_database_that_stays_away_loses_the_lease(
     monkeypatch.setattr(queue, "heartbeat", away)
     with LeaseKeeper(lease) as keeper:
         keeper.report("detect", 0.5)
-        wait_until(keeper.lost.is_set, "the lease counts as lost", 15)
+        wait_until(keeper.lost.is_set, "the lease counts as lost")
 
 
 def test_a_worker_that_shuts_down_stops_its_analysis(

@@ -15,7 +15,7 @@ from tests.servers import wait_until
 from webapp.submissions import queue
 from webapp.submissions.models import Analysis, State, Submission, WorkerBeat, media_storage
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(2400)]
 
 PATIENCE = 600
 """Seconds; TensorFlow alone takes ten on an idle machine, and minutes on a busy one."""
@@ -30,9 +30,16 @@ def short_clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Long enough to be interrupted: 32 frames are looked at."""
+    """Long enough to be interrupted, when sampled thoroughly: 100 frames are looked at."""
     path = tmp_path_factory.mktemp("clips") / "long.mp4"
-    return clips.one_person(path, seconds=10).read_bytes()
+    return clips.one_person(path, seconds=20).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def endless_clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """For an analysis that nobody waits for: 400 frames."""
+    path = tmp_path_factory.mktemp("clips") / "endless.mp4"
+    return clips.one_person(path, seconds=80).read_bytes()
 
 
 def analysis(pk: str) -> Analysis:
@@ -94,7 +101,7 @@ def test_a_killed_pool_child_costs_an_attempt_and_nothing_else(
 ) -> None:
     site.start_sweeper()
     worker = site.start_worker("worker1")
-    pk = site.enqueue(make_submission(long_clip))
+    pk = site.enqueue(make_submission(long_clip), "thorough")
     wait_until_it_runs(pk)
 
     (child,) = pool_children(worker)
@@ -113,11 +120,12 @@ def test_another_worker_finishes_what_a_killed_one_began(
 ) -> None:
     site.start_sweeper()
     first = site.start_worker("worker1")
-    pk = site.enqueue(make_submission(long_clip))
+    pk = site.enqueue(make_submission(long_clip), "thorough")
     wait_until_it_runs(pk)
-    site.start_worker("worker2")
 
+    # Before the other one starts: that takes longer than an analysis, which would end.
     os.killpg(first.pid, signal.SIGKILL)
+    site.start_worker("worker2")
 
     done = wait_for(pk, State.SUCCEEDED)
     assert done.attempts == 2
@@ -128,7 +136,7 @@ def test_a_shutdown_gives_the_analysis_back_and_another_worker_finishes_it(
     site: Site, make_submission: MakeSubmission, long_clip: bytes
 ) -> None:
     worker = site.start_worker("worker1")
-    pk = site.enqueue(make_submission(long_clip))
+    pk = site.enqueue(make_submission(long_clip), "thorough")
     wait_until_it_runs(pk)
 
     worker.send_signal(signal.SIGTERM)
@@ -145,10 +153,10 @@ def test_a_shutdown_gives_the_analysis_back_and_another_worker_finishes_it(
 
 
 def test_a_canceled_analysis_frees_its_worker(
-    site: Site, make_submission: MakeSubmission, long_clip: bytes, short_clip: bytes
+    site: Site, make_submission: MakeSubmission, endless_clip: bytes, short_clip: bytes
 ) -> None:
     site.start_worker("worker1")
-    canceled = site.enqueue(make_submission(long_clip))
+    canceled = site.enqueue(make_submission(endless_clip), "thorough")
     following = site.enqueue(make_submission(short_clip))
     wait_until_it_runs(canceled)
 
@@ -157,6 +165,7 @@ def test_a_canceled_analysis_frees_its_worker(
     wait_for(following, State.SUCCEEDED)
     assert analysis(canceled).state == State.CANCELED
     assert not analysis(canceled).faces.exists()
+    assert f"analysis {canceled}: stopped" in site.log("worker1"), "it did not run to its end"
 
 
 def _evidence_folders(pk: str) -> list[str]:
