@@ -12,7 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 from django.conf import settings
 from django.db import connection
 
@@ -126,12 +125,6 @@ class Site:
             )
         self.processes[name] = process
         return process
-
-
-def pool_children(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The processes in which a worker runs analyses."""
-    children = psutil.Process(worker.pid).children()
-    return [child for child in children if "PoolWorker" in " ".join(child.cmdline())]
 
 
 def _kill_group(leader: int) -> None:

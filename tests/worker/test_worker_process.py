@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests import clips
-from tests.processes import Site, pool_children
+from tests.processes import Site
 from tests.servers import wait_until
 from webapp.submissions import queue
 from webapp.submissions.models import Analysis, State, Submission, WorkerBeat, media_storage
@@ -96,25 +95,6 @@ def test_videos_go_through_a_worker(
     assert queue.live_slots() == 1
 
 
-def test_a_killed_pool_child_costs_an_attempt_and_nothing_else(
-    site: Site, make_submission: MakeSubmission, long_clip: bytes
-) -> None:
-    site.start_sweeper()
-    worker = site.start_worker("worker1")
-    pk = site.enqueue(make_submission(long_clip), "thorough")
-    wait_until_it_runs(pk)
-
-    (child,) = pool_children(worker)
-    child.kill()
-
-    done = wait_for(pk, State.SUCCEEDED)
-    assert done.attempts == 2
-    assert "signs of life" in done.last_reason
-    assert worker.poll() is None
-    assert done.faces.exists()
-    assert _evidence_folders(pk) == [str(done.evidence_dir)]
-
-
 def test_another_worker_finishes_what_a_killed_one_began(
     site: Site, make_submission: MakeSubmission, long_clip: bytes
 ) -> None:
@@ -166,8 +146,3 @@ def test_a_canceled_analysis_frees_its_worker(
     assert analysis(canceled).state == State.CANCELED
     assert not analysis(canceled).faces.exists()
     assert f"analysis {canceled}: stopped" in site.log("worker1"), "it did not run to its end"
-
-
-def _evidence_folders(pk: str) -> list[str]:
-    root = Path(media_storage().path("evidence"))
-    return [str(folder.relative_to(root.parent)) for folder in (root / pk).iterdir()]
