@@ -55,9 +55,8 @@ def test_only_waiting_rows_are_announced(make_submission: MakeSubmission) -> Non
 
 
 def test_a_long_queue_does_not_flood_the_broker(make_submission: MakeSubmission) -> None:
-    submission = make_submission()
     for _ in range(queue.REANNOUNCE_BATCH + 5):
-        queue.enqueue(submission)
+        queue.enqueue(make_submission())
     forget_announcements()
     assert queue.reannounce() == queue.REANNOUNCE_BATCH
     assert queue.reannounce() == 0

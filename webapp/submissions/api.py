@@ -138,9 +138,11 @@ class SubmissionViewSet(ApiViewSet):
         submission = _my_submission(request, pk)
         form = RerunSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        if any(analysis.is_active for analysis in submission.analyses.all()):
-            raise Conflict("An analysis of this video is under way.", code="already_active")
-        queue.enqueue(submission, sampling=form.validated_data.get("sampling"))
+        try:
+            queue.enqueue(submission, sampling=form.validated_data.get("sampling"))
+        except queue.AlreadyActive as error:
+            sentence = "An analysis of this video is under way."
+            raise Conflict(sentence, code="already_active") from error
         return Response(_detail(request, submission), status=status.HTTP_201_CREATED)
 
 

@@ -190,6 +190,11 @@ class Analysis(models.Model):
                 condition=(Q(state=State.SUCCEEDED) & ~Q(verdict=""))
                 | (~Q(state=State.SUCCEEDED) & Q(verdict="")),
             ),
+            models.UniqueConstraint(
+                name="one_active_analysis_per_submission",
+                fields=["submission"],
+                condition=Q(state__in=ACTIVE_STATES),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
 
@@ -37,6 +37,7 @@ from .waiting import (
 )
 
 __all__ = [
+    "AlreadyActive",
     "FaceOutcome",
     "Lease",
     "MediaFacts",
@@ -83,13 +84,28 @@ class Lease:
     token: uuid.UUID
 
 
+class AlreadyActive(Exception):
+    """An analysis of the submission waits or runs; there is never a second one beside it."""
+
+
 def enqueue(submission: Submission, *, sampling: str | None = None) -> Analysis:
-    """Add an analysis of ``submission`` to the queue and wake a worker on commit."""
-    analysis = Analysis.objects.create(
-        submission=submission,
-        sampling=sampling or settings.FRAMEVOTE_SAMPLING,
-        announced_at=timezone.now(),
-    )
+    """Add an analysis of ``submission`` to the queue and wake a worker on commit.
+
+    Raises :class:`AlreadyActive`. The database decides, for of two requests at the
+    same moment neither would see the other's row.
+    """
+    try:
+        # A savepoint, so that a refusal does not spoil the caller's transaction.
+        with transaction.atomic():
+            analysis = Analysis.objects.create(
+                submission=submission,
+                sampling=sampling or settings.FRAMEVOTE_SAMPLING,
+                announced_at=timezone.now(),
+            )
+    except IntegrityError as error:
+        if not Submission.objects.filter(pk=submission.pk).exists():
+            raise  # Deleted meanwhile: another rule was broken than ours.
+        raise AlreadyActive(f"submission {submission.pk} has an active analysis") from error
     _announce_on_commit(analysis.pk)
     return analysis
 
