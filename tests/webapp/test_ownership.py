@@ -178,10 +178,30 @@ def test_every_upload_renews_the_session(client: Client) -> None:
     assert Session.objects.get().expire_date > timezone.now() + timedelta(days=59)
 
 
-def test_reading_makes_no_session(client: Client) -> None:
-    client.get("/")
-    client.get("/submissions/")
+def test_reading_makes_no_session(client: Client, theirs: Analysis) -> None:
+    client.head("/")
+    for page in ("/submissions/", "/models/", "/accounts/login/", _fill(READS[0], theirs)):
+        client.get(page)
     assert "sessionid" not in client.cookies
+
+
+def test_first_uploads_from_two_tabs_are_one_visitors(client: Client) -> None:
+    client.get("/")
+    cookies = client.cookies.output()
+    tabs = [Client(), Client()]
+    for number, tab in enumerate(tabs):
+        tab.cookies.load(client.cookies)
+        tab.post("/", {"video": a_video(f"{number}.mp4")})
+        assert tab.cookies["sessionid"].value in cookies
+    page = client.get("/submissions/").content
+    assert b"0.mp4" in page
+    assert b"1.mp4" in page
+
+
+def test_the_upload_page_of_an_account_makes_no_visitor(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    client.get("/")
+    assert ownership.SESSION_KEY not in client.session
 
 
 @pytest.mark.parametrize("address", READS)
