@@ -71,9 +71,9 @@ GAVE_UP = "gave_up"
 GAVE_UP_SENTENCE = "The analysis was tried several times and did not come to an end."
 LEASE_LOST = "The worker stopped giving signs of life."
 
-REANNOUNCE_BATCH = 20
+WAKE_UPS_PER_SLOT = 2
 """Only the head of the queue is announced again: any message makes a worker take the
-oldest waiting row, so a few wake-ups are as good as thousands."""
+oldest waiting row, so more wake-ups than the workers can answer only fill the broker."""
 
 
 @dataclass(frozen=True)
@@ -259,9 +259,11 @@ def reannounce() -> int:
     """Announce waiting rows whose message may be lost again; how many were."""
     now = timezone.now()
     stale = now - timedelta(seconds=settings.FRAMEVOTE_REANNOUNCE_SECONDS)
+    # At least for one worker: it may have started a moment ago.
+    most = WAKE_UPS_PER_SLOT * max(1, live_slots())
     head = Analysis.objects.filter(state=State.QUEUED).order_by(*QUEUE_ORDER)
     announced = 0
-    for analysis_id, announced_at in head.values_list("pk", "announced_at")[:REANNOUNCE_BATCH]:
+    for analysis_id, announced_at in head.values_list("pk", "announced_at")[:most]:
         if announced_at is not None and announced_at > stale:
             continue
         row = Analysis.objects.filter(pk=analysis_id, state=State.QUEUED, announced_at=announced_at)
