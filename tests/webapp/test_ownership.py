@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
@@ -112,14 +112,29 @@ def test_an_analysis_of_another_submission_is_not_shown(theirs: Analysis, alice:
     assert browser.get(f"{page}nonsense").status_code == 404
 
 
-def test_staff_see_media_but_not_other_peoples_pages(
-    theirs: Analysis, django_user_model: type[User]
+@pytest.mark.parametrize(
+    ("permission", "is_staff", "media"),
+    [
+        ("view_submission", True, 200),
+        ("change_submission", True, 200),
+        ("view_review", True, 404),
+        ("view_submission", False, 404),
+    ],
+)
+def test_who_reviews_sees_media_but_not_other_peoples_pages(
+    theirs: Analysis, permission: str, is_staff: bool, media: int
 ) -> None:
+    dora = User.objects.create_user("dora", is_staff=is_staff)
+    dora.user_permissions.add(Permission.objects.get(codename=permission))
     browser = Client()
-    browser.force_login(django_user_model.objects.create_user("dora", is_staff=True))
-    assert browser.get(_fill("/submissions/{submission}/video/", theirs)).status_code == 200
-    assert browser.get(_fill("/analyses/{analysis}/faces/1.jpg", theirs)).status_code == 200
+    browser.force_login(dora)
+    assert browser.get(_fill("/submissions/{submission}/video/", theirs)).status_code == media
+    assert browser.get(_fill("/analyses/{analysis}/faces/1.jpg", theirs)).status_code == media
     assert browser.get(_fill("/submissions/{submission}/", theirs)).status_code == 404
+
+
+def test_superusers_see_media(theirs: Analysis, admin_client: Client) -> None:
+    assert admin_client.get(_fill("/submissions/{submission}/video/", theirs)).status_code == 200
 
 
 def test_a_visitor_owns_what_the_browser_uploaded(client: Client) -> None:

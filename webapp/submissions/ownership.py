@@ -67,11 +67,14 @@ def uploader(request: HttpRequest) -> dict[str, Any]:
 
 
 def visible_to(request: HttpRequest) -> SubmissionQuerySet:
-    """Whose media may be fetched: one's own, and for active staff anybody's.
+    """Whose media may be fetched: one's own, and anybody's for who sees them in the admin.
 
-    The admin shows videos and faces through the same addresses.
+    The admin shows videos and faces through the same addresses, to staff who may view
+    or change submissions.
     """
-    if request.user.is_active and request.user.is_staff:
+    user = request.user
+    granted = ("submissions.view_submission", "submissions.change_submission")
+    if user.is_staff and any(user.has_perm(permission) for permission in granted):
         return Submission.objects.all()
     return mine(request)
 
