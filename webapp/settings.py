@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from webapp.environment import (
     LOOPBACK_HOSTS,
     at_least,
+    matching,
     one_of,
     read_environment,
     refuse_unknown_values,
@@ -55,7 +56,11 @@ FRAMEVOTE_CHECKPOINT = env.str("FRAMEVOTE_CHECKPOINT", "default")
 FRAMEVOTE_SAMPLING = env.str(
     "FRAMEVOTE_SAMPLING", "standard", validate=one_of(("quick", "standard", "thorough"))
 )
-FRAMEVOTE_DEVICE = env.str("FRAMEVOTE_DEVICE", "auto")
+FRAMEVOTE_DEVICE = env.str(
+    "FRAMEVOTE_DEVICE",
+    "auto",
+    validate=matching(r"auto|(cpu|gpu)(:[0-9]+)?", "auto, cpu, gpu, or one such as GPU:1"),
+)
 FRAMEVOTE_THREADS = env.int("FRAMEVOTE_THREADS", 0, validate=at_least(0))
 
 FRAMEVOTE_WORKER_CONCURRENCY = env.int("FRAMEVOTE_WORKER_CONCURRENCY", 1, validate=at_least(1))

@@ -48,6 +48,8 @@ def value(tmp_path: Path, show: str, **env: str) -> str:
         ("FRAMEVOTE_MAX_UPLOAD_MB", "0", "1 or more"),
         ("FRAMEVOTE_MAX_ATTEMPTS", "-1", "1 or more"),
         ("FRAMEVOTE_HEARTBEAT_SECONDS", "50", "at most half"),
+        ("FRAMEVOTE_DEVICE", "cuda", "auto, cpu, gpu"),
+        ("FRAMEVOTE_DEVICE", "GPU:", "auto, cpu, gpu"),
         ("FRAMEVOTE_LOG_LEVEL", "LOUD", "one of DEBUG"),
         ("REDIS_URL", "localhost:6379", "redis://"),
     ],
@@ -60,6 +62,11 @@ def test_an_unknown_value_stops_the_start_with_a_sentence(
     sentence = done.stderr.strip().splitlines()[-1]
     assert name in sentence
     assert expected in sentence
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "GPU", "GPU:1", "cpu:0"])
+def test_devices_are_named_as_the_detector_does(tmp_path: Path, device: str) -> None:
+    assert value(tmp_path, "FRAMEVOTE_DEVICE", FRAMEVOTE_DEVICE=device) == device
 
 
 def test_every_unknown_value_is_named_at_once(tmp_path: Path) -> None:
