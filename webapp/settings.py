@@ -215,7 +215,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 # Room above the site's own limit, so that uploads.py can answer with a sentence.
 DATA_UPLOAD_MAX_NUMBER_FILES = max(100, FRAMEVOTE_MAX_FILES_PER_UPLOAD * 2)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["webapp.submissions.uploads.NoUploadHandler"]
 FILE_UPLOAD_PERMISSIONS = 0o640
 
 # People ----------------------------------------------------------------------

@@ -34,7 +34,7 @@ from .serializers import (
     SubmissionPageSerializer,
     SubmissionSerializer,
 )
-from .uploads import UploadRejected, receive
+from .uploads import FIELD, UploadRejected, receive
 
 
 @extend_schema(tags=["submissions"])
@@ -70,9 +70,9 @@ class SubmissionViewSet(ApiViewSet):
         responses=responses({201: SubmissionDetailSerializer}, 400, 401, 403, 413, 415),
     )
     def create(self, request: Request) -> Response:
-        files = request.FILES.getlist("video")
+        files = request.FILES.getlist(FIELD)
         if not files:
-            raise UploadRejected("no_file", "Send one video file in the field “video”.")
+            raise UploadRejected("no_file", f"Send one video file in the field “{FIELD}”.")
         if len(files) > 1:
             raise UploadRejected("too_many_files", "Send one video per request.")
         form = RerunSerializer(data=request.POST.dict())

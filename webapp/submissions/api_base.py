@@ -71,5 +71,5 @@ class ApiViewSet(ViewSet):
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         # Before anything reads the body, which the CSRF check may already do.
-        cap_uploads(request)
+        cap_uploads(request, most_files=1)
         return super().initialize_request(request, *args, **kwargs)

@@ -25,6 +25,7 @@ from .models import Submission
 from .ownership import may_upload, uploader, visitor_id
 from .uploads import (
     ALLOWED_EXTENSIONS,
+    FIELD,
     UploadRejected,
     cap_uploads,
     check_number,
@@ -50,7 +51,7 @@ def upload(request: HttpRequest) -> HttpResponseBase:
 
     The check reads the form, and with it the files, so the cap has to come first.
     """
-    cap_uploads(request)
+    cap_uploads(request, settings.FRAMEVOTE_MAX_FILES_PER_UPLOAD)
     return _upload(request)
 
 
@@ -115,7 +116,7 @@ def _receive_all(
     request: HttpRequest, owner: dict[str, Any]
 ) -> tuple[Sequence[Submission], Sequence[Refusal]]:
     """Every file on its own: a bad one does not take a good one with it."""
-    files = request.FILES.getlist("video")
+    files = request.FILES.getlist(FIELD)
     if not files:
         return [], [Refusal("", _NOTHING_CHOSEN)]
     try:
