@@ -87,7 +87,8 @@ if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://")):
 FRAMEVOTE_VAR_DIR = FRAMEVOTE_VAR_DIR.resolve()
 FRAMEVOTE_MEDIA_DIR = Path(_media_dir).resolve() if _media_dir else FRAMEVOTE_VAR_DIR / "media"
 FRAMEVOTE_BROKER_DIR = FRAMEVOTE_VAR_DIR / "broker"
-FILE_UPLOAD_TEMP_DIR = FRAMEVOTE_VAR_DIR / "incoming"
+# Beside the media, so that the sweeper reaches it from another container or machine.
+FILE_UPLOAD_TEMP_DIR = FRAMEVOTE_MEDIA_DIR / "incoming"
 for _folder in (FRAMEVOTE_VAR_DIR, FRAMEVOTE_MEDIA_DIR, FRAMEVOTE_BROKER_DIR, FILE_UPLOAD_TEMP_DIR):
     _folder.mkdir(parents=True, exist_ok=True)
 

@@ -119,6 +119,13 @@ def test_the_cache_is_shared_between_processes(tmp_path: Path) -> None:
     assert "RedisCache" in value(tmp_path, "CACHES", REDIS_URL="redis://127.0.0.1:6379/0")
 
 
+def test_uploads_under_way_lie_where_the_sweeper_reaches_them(tmp_path: Path) -> None:
+    media = tmp_path / "shared"
+    folder = value(tmp_path, "FILE_UPLOAD_TEMP_DIR", FRAMEVOTE_MEDIA_DIR=str(media))
+    assert folder == str(media / "incoming")
+    assert media.joinpath("incoming").is_dir()
+
+
 def test_https_secures_the_cookies(tmp_path: Path) -> None:
     assert value(tmp_path, "SESSION_COOKIE_SECURE") == "False"
     assert value(tmp_path, "SESSION_COOKIE_SECURE", FRAMEVOTE_HTTPS="1") == "True"
