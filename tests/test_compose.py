@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -120,6 +122,13 @@ def test_what_the_file_passes_on_has_the_defaults_of_the_example() -> None:
         if name in FRAMEVOTE
     }
     assert str(other) == "7200"
+
+
+def test_the_image_may_copy_the_requirements_it_installs() -> None:
+    copied = re.findall(r"^COPY (\S+\.txt) ", (compose.ROOT / "Dockerfile").read_text(), re.M)
+    let_through = (compose.ROOT / ".dockerignore").read_text().splitlines()
+    assert set(copied) == {"requirements.txt", "requirements-cuda.txt"}
+    assert {f"!{name}" for name in copied} <= set(let_through)
 
 
 def test_the_image_has_the_targets_that_the_file_names() -> None:
