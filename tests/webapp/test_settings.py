@@ -114,11 +114,6 @@ def test_sqlite_is_tuned_for_several_processes(tmp_path: Path) -> None:
         assert part in database
 
 
-def test_the_cache_is_shared_between_processes(tmp_path: Path) -> None:
-    assert "DatabaseCache" in value(tmp_path, "CACHES")
-    assert "RedisCache" in value(tmp_path, "CACHES", REDIS_URL="redis://127.0.0.1:6379/0")
-
-
 def test_uploads_under_way_lie_where_the_sweeper_reaches_them(tmp_path: Path) -> None:
     media = tmp_path / "shared"
     folder = value(tmp_path, "FILE_UPLOAD_TEMP_DIR", FRAMEVOTE_MEDIA_DIR=str(media))

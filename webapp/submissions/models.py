@@ -32,7 +32,6 @@ class State(models.TextChoices):
 
 
 ACTIVE_STATES = (State.QUEUED, State.RUNNING)
-TERMINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELED)
 
 
 class VerdictChoice(models.TextChoices):
@@ -203,10 +202,6 @@ class Analysis(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state in ACTIVE_STATES
-
-    @property
-    def is_finished(self) -> bool:
-        return self.state in TERMINAL_STATES
 
 
 class Person(models.Model):
