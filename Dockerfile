@@ -3,8 +3,8 @@
 #   docker build --target cpu  -t framevote:cpu .
 #   docker build --target cuda -t framevote:cuda .
 #
-# The CUDA libraries come from TensorFlow's own pinned extra, so the base stays slim; the
-# host gives the driver (NVIDIA Container Toolkit).
+# The CUDA libraries are those that TensorFlow asks for, pinned in requirements-cuda.txt, so
+# the base stays slim; the host gives the driver (NVIDIA Container Toolkit).
 
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 \
@@ -20,7 +20,8 @@ COPY requirements.txt .
 RUN python -m venv /opt/venv && pip install -r requirements.txt
 
 FROM dependencies AS dependencies-cuda
-RUN pip install "$(sed -n 's/^tensorflow==/tensorflow[and-cuda]==/p' requirements.txt)"
+COPY requirements-cuda.txt .
+RUN pip install -r requirements-cuda.txt
 
 
 FROM base AS application

@@ -1,7 +1,7 @@
 """Processes that fight over the queue: ``python -m tests.claimants COMMAND ARGUMENT``.
 
-Each command prints JSON. ``claim`` and ``disturb`` wait for the starting signal,
-a file, so that all processes begin at once.
+Each command prints JSON. Those that fight wait for the starting signal, a file, so
+that all processes begin at once.
 """
 
 from __future__ import annotations
@@ -26,11 +26,25 @@ from webapp.submissions.models import Analysis, Face, State, Submission  # noqa:
 
 
 def fill(count: str) -> list[str]:
+    """A queue of so many analyses."""
     Submission.objects.all().delete()
-    submission = Submission.objects.create(
-        original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64
-    )
-    return [str(queue.enqueue(submission).pk) for _ in range(int(count))]
+    return [str(queue.enqueue(_submission()).pk) for _ in range(int(count))]
+
+
+def submit(_: str) -> list[str]:
+    """One submission that was never analyzed."""
+    Submission.objects.all().delete()
+    return [str(_submission().pk)]
+
+
+def enqueue(signal: str) -> list[str]:
+    """Ask for an analysis of the only submission; what was put in the queue."""
+    submission = Submission.objects.get()
+    _wait_for(signal)
+    try:
+        return [str(queue.enqueue(submission).pk)]
+    except queue.AlreadyActive:
+        return []
 
 
 def claim(signal: str) -> list[str]:
@@ -76,6 +90,12 @@ def report(_: str) -> dict[str, object]:
     }
 
 
+def _submission() -> Submission:
+    return Submission.objects.create(
+        original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64
+    )
+
+
 def _wait_for(signal: str) -> None:
     connection.ensure_connection()  # So that nobody is late by connecting.
     Path(f"{signal}.{time.monotonic_ns()}.ready").touch()
@@ -84,5 +104,6 @@ def _wait_for(signal: str) -> None:
 
 
 if __name__ == "__main__":
-    commands = {"fill": fill, "claim": claim, "work": work, "disturb": disturb, "report": report}
-    print(json.dumps(commands[sys.argv[1]](sys.argv[2])))
+    commands = (fill, submit, enqueue, claim, work, disturb, report)
+    chosen = next(command for command in commands if command.__name__ == sys.argv[1])
+    print(json.dumps(chosen(sys.argv[2])))

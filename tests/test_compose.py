@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -10,6 +12,14 @@ from tests import compose
 EVERY_START = {"postgres", "redis", "migrate", "web", "sweeper", "worker"}
 OTHERWISE = {"FRAMEVOTE_WORKERS": "4", "BIND": "0.0.0.0", "PORT": "80"}  # noqa: S104
 FRAMEVOTE = ("migrate", "web", "sweeper", "worker")
+TUNED = (
+    "FRAMEVOTE_MAX_UPLOAD_MB",
+    "FRAMEVOTE_MAX_MINUTES",
+    "FRAMEVOTE_MAX_FILES_PER_UPLOAD",
+    "FRAMEVOTE_LEASE_SECONDS",
+    "FRAMEVOTE_HEARTBEAT_SECONDS",
+    "FRAMEVOTE_TASK_SECONDS",
+)
 
 
 def test_a_plain_start_runs_everything_but_gpu_workers() -> None:
@@ -97,6 +107,28 @@ def test_every_variable_of_the_file_is_explained() -> None:
     environment = yaml.safe_load((compose.ROOT / "docker-compose.yml").read_text())
     unknown = [n for n in environment["x-framevote"]["environment"] if n not in known]
     assert not unknown
+
+
+def test_what_the_file_passes_on_has_the_defaults_of_the_example() -> None:
+    example = (compose.ROOT / ".env.example").read_text().splitlines()
+    defaults = dict(line[2:].split("=") for line in example if line.startswith("# FRAMEVOTE_"))
+    web, worker = (compose.resolve()["services"][name] for name in ("web", "worker"))
+    for name in TUNED:
+        assert str(web["environment"][name]) == defaults[name], name
+        assert str(worker["environment"][name]) == defaults[name], name
+    (other,) = {
+        service["environment"]["FRAMEVOTE_TASK_SECONDS"]
+        for name, service in compose.resolve(FRAMEVOTE_TASK_SECONDS="7200")["services"].items()
+        if name in FRAMEVOTE
+    }
+    assert str(other) == "7200"
+
+
+def test_the_image_may_copy_the_requirements_it_installs() -> None:
+    copied = re.findall(r"^COPY (\S+\.txt) ", (compose.ROOT / "Dockerfile").read_text(), re.M)
+    let_through = (compose.ROOT / ".dockerignore").read_text().splitlines()
+    assert set(copied) == {"requirements.txt", "requirements-cuda.txt"}
+    assert {f"!{name}" for name in copied} <= set(let_through)
 
 
 def test_the_image_has_the_targets_that_the_file_names() -> None:

@@ -7,6 +7,7 @@ variable, what was received and what was expected. ``.env.example`` lists them a
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -54,6 +55,16 @@ def one_of(allowed: Iterable[str]) -> Callable[[str], None]:
     def check(value: str) -> None:
         if value not in names:
             raise ValidationError(f"expected one of {', '.join(names)}")
+
+    return check
+
+
+def matching(pattern: str, expected: str) -> Callable[[str], None]:
+    """A validator for texts of one form, in upper or lower case."""
+
+    def check(value: str) -> None:
+        if not re.fullmatch(pattern, value, re.IGNORECASE):
+            raise ValidationError(f"expected {expected}")
 
     return check
 

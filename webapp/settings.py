@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from webapp.environment import (
     LOOPBACK_HOSTS,
     at_least,
+    matching,
     one_of,
     read_environment,
     refuse_unknown_values,
@@ -55,7 +56,11 @@ FRAMEVOTE_CHECKPOINT = env.str("FRAMEVOTE_CHECKPOINT", "default")
 FRAMEVOTE_SAMPLING = env.str(
     "FRAMEVOTE_SAMPLING", "standard", validate=one_of(("quick", "standard", "thorough"))
 )
-FRAMEVOTE_DEVICE = env.str("FRAMEVOTE_DEVICE", "auto")
+FRAMEVOTE_DEVICE = env.str(
+    "FRAMEVOTE_DEVICE",
+    "auto",
+    validate=matching(r"auto|(cpu|gpu)(:[0-9]+)?", "auto, cpu, gpu, or one such as GPU:1"),
+)
 FRAMEVOTE_THREADS = env.int("FRAMEVOTE_THREADS", 0, validate=at_least(0))
 
 FRAMEVOTE_WORKER_CONCURRENCY = env.int("FRAMEVOTE_WORKER_CONCURRENCY", 1, validate=at_least(1))
@@ -82,7 +87,8 @@ if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://")):
 FRAMEVOTE_VAR_DIR = FRAMEVOTE_VAR_DIR.resolve()
 FRAMEVOTE_MEDIA_DIR = Path(_media_dir).resolve() if _media_dir else FRAMEVOTE_VAR_DIR / "media"
 FRAMEVOTE_BROKER_DIR = FRAMEVOTE_VAR_DIR / "broker"
-FILE_UPLOAD_TEMP_DIR = FRAMEVOTE_VAR_DIR / "incoming"
+# Beside the media, so that the sweeper reaches it from another container or machine.
+FILE_UPLOAD_TEMP_DIR = FRAMEVOTE_MEDIA_DIR / "incoming"
 for _folder in (FRAMEVOTE_VAR_DIR, FRAMEVOTE_MEDIA_DIR, FRAMEVOTE_BROKER_DIR, FILE_UPLOAD_TEMP_DIR):
     _folder.mkdir(parents=True, exist_ok=True)
 
@@ -117,7 +123,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "webapp.sessions.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -151,7 +157,7 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 
-# Database and cache ----------------------------------------------------------
+# Database --------------------------------------------------------------------
 
 DATABASES: dict[str, Any] = {
     "default": dj_database_url.parse(
@@ -167,20 +173,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         timeout=20,
         init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     )
-
-# Throttles and locks count across processes, so the cache is never one process's memory.
-CACHES: dict[str, Any] = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": REDIS_URL,
-        "KEY_PREFIX": "framevote",
-    }
-    if REDIS_URL
-    else {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "framevote_cache",
-    }
-}
 
 # Files -----------------------------------------------------------------------
 
@@ -210,7 +202,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 # Room above the site's own limit, so that uploads.py can answer with a sentence.
 DATA_UPLOAD_MAX_NUMBER_FILES = max(100, FRAMEVOTE_MAX_FILES_PER_UPLOAD * 2)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["webapp.submissions.uploads.NoUploadHandler"]
 FILE_UPLOAD_PERMISSIONS = 0o640
 
 # People ----------------------------------------------------------------------
@@ -236,6 +228,7 @@ AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_FAILURE_LIMIT = 8
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "webapp.accounts.lockout.client_address"
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 
@@ -282,8 +275,6 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
-    "PAGE_SIZE": 25,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
@@ -293,7 +284,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
 }
 
 # Logging ---------------------------------------------------------------------

@@ -16,15 +16,19 @@ def publish(lease: queue.Lease, result: VideoResult) -> bool:
     False when the lease was lost: no row was written and the files are gone again.
     """
     folder = storage.evidence_dir(lease.analysis_id, lease.token)
-    published = False
+    outcome = outcome_of(result, folder)
     try:
         files = media_storage()
         for number, face in enumerate(result.faces, start=1):
             files.save(storage.thumbnail_name(folder, number), ContentFile(face.thumbnail))
-        published = queue.publish(lease, outcome_of(result, folder))
-    finally:
-        if not published:
-            storage.remove_folder(folder)
+    except BaseException:
+        storage.remove_folder(folder)
+        raise
+    # An exception from here on may come after the commit (a time limit, a second
+    # SIGTERM), so it removes nothing: the sweeper finds the files if no row does.
+    published = queue.publish(lease, outcome)
+    if not published:
+        storage.remove_folder(folder)
     return published
 
 

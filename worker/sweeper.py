@@ -1,4 +1,4 @@
-"""Looks after the queue: lost leases, lost messages, orphaned files.
+"""Looks after the queue: lost leases, lost messages, orphaned files and sessions.
 
 Any number may run side by side; every step is a conditional UPDATE or the
 removal of something nobody refers to.
@@ -7,16 +7,17 @@ removal of something nobody refers to.
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
 
 from django.conf import settings
+from django.core.management import call_command
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
-from django.db.models import Q
 
 from webapp.submissions import queue, storage
 from webapp.submissions.models import Analysis, Submission
@@ -26,25 +27,30 @@ logger = logging.getLogger(__name__)
 ORPHAN_SECONDS = 3600
 """Younger files may belong to an upload or a publication that is under way."""
 
-ORPHAN_EVERY_SECONDS = 600
+TIDY_EVERY_SECONDS = 600
+
+CHUNK = 500
+"""Folders whose rows one query asks for."""
 
 
 def sweep_until(stop: Event) -> None:
     """Sweep every ``FRAMEVOTE_SWEEP_SECONDS`` until ``stop`` is set.
 
-    A database that is away for a while is logged, not fatal.
+    A database that is away for a while, or a file that cannot be removed, is logged
+    and not fatal.
     """
-    orphans_due = 0.0
+    tidy_due = 0.0
     while not stop.is_set():
         try:
             close_old_connections()
             sweep()
-            if time.monotonic() >= orphans_due:
-                remove_orphans()
-                queue.forget_silent_workers()
-                orphans_due = time.monotonic() + ORPHAN_EVERY_SECONDS
+            if time.monotonic() >= tidy_due:
+                tidy_due = time.monotonic() + TIDY_EVERY_SECONDS
+                tidy_up()
         except DatabaseError:
             logger.exception("the database did not answer; trying again")
+        except OSError:
+            logger.exception("a file could not be read or removed; trying again")
         stop.wait(settings.FRAMEVOTE_SWEEP_SECONDS)
 
 
@@ -55,6 +61,13 @@ def sweep() -> None:
     announced = queue.reannounce()
     if announced:
         logger.info("announced %d waiting analyses again", announced)
+
+
+def tidy_up() -> None:
+    """Remove what nobody refers to any more: files, silent workers, sessions that ran out."""
+    remove_orphans()
+    queue.forget_silent_workers()
+    call_command("clearsessions")
 
 
 def remove_orphans(older_than: float = ORPHAN_SECONDS) -> list[str]:
@@ -78,35 +91,46 @@ def _interrupted_uploads(older_than: float) -> list[Path]:
 
 
 def _orphaned_uploads(older_than: float) -> Iterator[str]:
-    for folder in _folders(storage.local_path(storage.SUBMISSIONS)):
-        submission_id = _as_uuid(folder.name)
-        if _is_old(folder, older_than) and not (
-            submission_id and Submission.objects.filter(pk=submission_id).exists()
-        ):
-            yield f"{storage.SUBMISSIONS}/{folder.name}"
+    for ids in _in_chunks(_folders(storage.SUBMISSIONS)):
+        rows = Submission.objects.filter(pk__in=_uuids(ids)).values_list("pk", flat=True)
+        known = {storage.submission_dir(pk) for pk in rows}
+        names = (f"{storage.SUBMISSIONS}/{name}" for name in ids)
+        yield from _old_ones(names, known, older_than)
 
 
 def _orphaned_evidence(older_than: float) -> Iterator[str]:
-    for analysis_folder in _folders(storage.local_path(storage.EVIDENCE)):
-        for folder in _folders(analysis_folder):
-            name = f"{storage.EVIDENCE}/{analysis_folder.name}/{folder.name}"
-            analysis_id, token = _as_uuid(analysis_folder.name), _as_uuid(folder.name)
-            in_use = Q(evidence_dir=name) | Q(lease=token, lease__isnull=False)
-            if _is_old(folder, older_than) and not (
-                analysis_id and Analysis.objects.filter(in_use, pk=analysis_id).exists()
-            ):
-                yield name
+    for ids in _in_chunks(_folders(storage.EVIDENCE)):
+        rows = Analysis.objects.filter(pk__in=_uuids(ids))
+        found = list(rows.values_list("pk", "evidence_dir", "lease"))
+        known = {shown for _, shown, _ in found}
+        known |= {storage.evidence_dir(pk, lease) for pk, _, lease in found if lease}
+        parents = (f"{storage.EVIDENCE}/{name}" for name in ids)
+        names = (f"{parent}/{name}" for parent in parents for name in _folders(parent))
+        yield from _old_ones(names, known, older_than)
 
 
-def _folders(parent: Path) -> list[Path]:
-    if not parent.is_dir():
-        return []
-    return [path for path in sorted(parent.iterdir()) if path.is_dir()]
+def _old_ones(names: Iterable[str], known: Container[str], older_than: float) -> Iterator[str]:
+    """The unknown among the folders that are old; the files of the others are not looked at."""
+    return (name for name in names if name not in known and _is_old(name, older_than))
 
 
-def _is_old(folder: Path, older_than: float) -> bool:
+def _folders(parent: str) -> list[str]:
+    return sorted(entry.name for entry in _entries(parent) if entry.is_dir())
+
+
+def _is_old(folder: str, older_than: float) -> bool:
     """By the newest of the folder and its files, for a file grows without its folder."""
-    return all(_age(path) > older_than for path in (folder, *folder.iterdir()))
+    paths = (storage.local_path(folder), *(Path(entry) for entry in _entries(folder)))
+    return all(_age(path) > older_than for path in paths)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What lies in a folder; nothing in one that was removed in this moment."""
+    try:
+        with os.scandir(storage.local_path(folder)) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
 
 
 def _age(path: Path) -> float:
@@ -115,6 +139,14 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def _in_chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + CHUNK] for start in range(0, len(names), CHUNK))
+
+
+def _uuids(names: Iterable[str]) -> list[uuid.UUID]:
+    return [known for name in names if (known := _as_uuid(name))]
 
 
 def _as_uuid(name: str) -> uuid.UUID | None:

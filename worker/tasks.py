@@ -18,10 +18,12 @@ the process dies                nothing is written; the lease runs out
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from django.conf import settings
+from django.db import close_old_connections
 
 from detector import AnalysisStopped, DetectorError, Limits, Sampling
 from webapp.submissions import queue
@@ -50,6 +52,7 @@ def analyze(self: Any, analysis_id: str) -> None:
     if is_shutting_down():
         # The message goes back for another worker; this one has only just let go of its own.
         raise Reject(SHUT_DOWN, requeue=True)
+    close_old_connections()
     lease = queue.claim_next(worker=process_name(self.request.hostname or "worker"))
     if lease is None:
         logger.info("analysis %s was announced, but nothing waits", analysis_id)
@@ -67,21 +70,21 @@ def run(lease: queue.Lease) -> None:
             logger.info("analysis %s: %s", name, "published" if published else "lease lost")
         except AnalysisStopped:
             if not keeper.lost.is_set():
-                queue.release(lease, SHUT_DOWN)
+                _end(queue.release, lease, SHUT_DOWN)
             logger.info("analysis %s: stopped", name)
         except DetectorError as error:
             logger.warning("analysis %s: %s: %s", name, error.code, error)
-            queue.fail(lease, error.code, error.sentence)
+            _end(queue.fail, lease, error.code, error.sentence)
         except SoftTimeLimitExceeded:
             logger.warning("analysis %s: over the time limit", name)
-            queue.fail(lease, TIMED_OUT, TIMED_OUT_SENTENCE)
+            _end(queue.fail, lease, TIMED_OUT, TIMED_OUT_SENTENCE)
         except SystemExit:
             # The pool terminates this child: a second SIGTERM, or a lost broker.
-            queue.release(lease, SHUT_DOWN)
+            _end(queue.release, lease, SHUT_DOWN)
             raise
         except Exception as error:
             logger.exception("analysis %s: unforeseen error", name)
-            queue.retry(lease, f"internal: {type(error).__name__}: {error}")
+            _end(queue.retry, lease, f"internal: {type(error).__name__}: {error}")
 
 
 def _analyze_and_publish(lease: queue.Lease, keeper: LeaseKeeper) -> bool:
@@ -96,4 +99,11 @@ def _analyze_and_publish(lease: queue.Lease, keeper: LeaseKeeper) -> bool:
         limits=Limits(max_minutes=settings.FRAMEVOTE_MAX_MINUTES),
     )
     keeper.report("publish", 0.99)
-    return publish(lease, result)
+    return _end(publish, lease, result)
+
+
+def _end(transition: Callable[..., bool], lease: queue.Lease, *arguments: Any) -> bool:
+    """Write how it ended, on a connection that works: minutes have passed since the last
+    query, and the database may have been restarted."""
+    close_old_connections()
+    return transition(lease, *arguments)

@@ -25,7 +25,6 @@ import django
 from django.core.management import call_command
 django.setup()
 call_command("migrate", interactive=False, verbosity=0)
-call_command("createcachetable", verbosity=0)
 call_command("collectstatic", interactive=False, verbosity=0)
 call_command("ensure_admin")
 """

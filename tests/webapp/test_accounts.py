@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from axes.models import AccessAttempt
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -62,15 +65,34 @@ def test_a_wrong_password_is_refused(client: Client, alice: User) -> None:
     assert client.get("/accounts/").status_code == 302
 
 
-def test_guessing_is_stopped(client: Client, alice: User, settings: pytest.FixtureRequest) -> None:
-    limit: int = settings.AXES_FAILURE_LIMIT  # type: ignore[attr-defined]
-    for _ in range(limit):
+def test_guessing_is_stopped(client: Client, alice: User, settings: Any) -> None:
+    for _ in range(settings.AXES_FAILURE_LIMIT):
         client.post("/accounts/login/", {"username": "alice", "password": "guess"})
     answer = client.post("/accounts/login/", {"username": "alice", "password": "alice-password"})
     assert answer.status_code == 429
     page = answer.content.decode()
     assert "Too many attempts" in page
     assert "<html" in page
+
+
+@pytest.mark.parametrize(
+    ("https", "forwarded", "address"),
+    [
+        (False, "198.51.100.7", "127.0.0.1"),
+        (True, "198.51.100.7", "198.51.100.7"),
+        (True, "spoofed, 10.0.0.1, 198.51.100.7", "198.51.100.7"),
+        (True, "2001:db8::1", "2001:db8::1"),
+        (True, "unknown", "127.0.0.1"),
+        (True, None, "127.0.0.1"),
+    ],
+)
+def test_guesses_are_counted_for_the_visitor_and_not_for_the_proxy(
+    client: Client, alice: User, settings: Any, https: bool, forwarded: str | None, address: str
+) -> None:
+    settings.FRAMEVOTE_HTTPS = https
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    client.post("/accounts/login/", {"username": "alice", "password": "guess"}, headers=headers)
+    assert AccessAttempt.objects.get().ip_address == address
 
 
 def test_logging_out_takes_a_post(client: Client, alice: User) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
+from django.utils import timezone
+
+from webapp import health
+from webapp.submissions import queue
+from webapp.submissions.models import WorkerBeat
 
 pytestmark = pytest.mark.django_db
 
@@ -17,16 +24,39 @@ def test_a_living_process_says_so(client: Client) -> None:
 
 
 def test_a_site_with_all_its_parts_is_ready(client: Client) -> None:
+    queue.beat("worker1", slots=1)
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert response.json() == {"database": "ok", "storage": "ok", "broker": "ok"}
+    assert response.json() == dict.fromkeys(("database", "storage", "broker", "worker"), "ok")
+
+
+@pytest.mark.parametrize("silent_for_s", [None, 3600])
+def test_a_site_without_a_worker_is_ready_and_says_so(
+    client: Client, silent_for_s: int | None
+) -> None:
+    if silent_for_s:
+        queue.beat("worker1", slots=1)
+        WorkerBeat.objects.update(beat_at=timezone.now() - timedelta(seconds=silent_for_s))
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json()["worker"] == "unavailable"
+
+
+def test_a_missing_database_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise OperationalError("away")
+
+    monkeypatch.setitem(health.CHECKS, "database", away)
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert (response.json()["database"], response.json()["worker"]) == ("unavailable",) * 2
 
 
 def test_a_missing_storage_is_named(client: Client, settings: Any, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "gone"
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json() == {"database": "ok", "storage": "unavailable", "broker": "ok"}
+    assert (response.json()["database"], response.json()["storage"]) == ("ok", "unavailable")
 
 
 def test_a_missing_broker_is_named(client: Client, settings: Any, tmp_path: Path) -> None:

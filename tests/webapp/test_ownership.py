@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
@@ -112,14 +112,29 @@ def test_an_analysis_of_another_submission_is_not_shown(theirs: Analysis, alice:
     assert browser.get(f"{page}nonsense").status_code == 404
 
 
-def test_staff_see_media_but_not_other_peoples_pages(
-    theirs: Analysis, django_user_model: type[User]
+@pytest.mark.parametrize(
+    ("permission", "is_staff", "media"),
+    [
+        ("view_submission", True, 200),
+        ("change_submission", True, 200),
+        ("view_review", True, 404),
+        ("view_submission", False, 404),
+    ],
+)
+def test_who_reviews_sees_media_but_not_other_peoples_pages(
+    theirs: Analysis, permission: str, is_staff: bool, media: int
 ) -> None:
+    dora = User.objects.create_user("dora", is_staff=is_staff)
+    dora.user_permissions.add(Permission.objects.get(codename=permission))
     browser = Client()
-    browser.force_login(django_user_model.objects.create_user("dora", is_staff=True))
-    assert browser.get(_fill("/submissions/{submission}/video/", theirs)).status_code == 200
-    assert browser.get(_fill("/analyses/{analysis}/faces/1.jpg", theirs)).status_code == 200
+    browser.force_login(dora)
+    assert browser.get(_fill("/submissions/{submission}/video/", theirs)).status_code == media
+    assert browser.get(_fill("/analyses/{analysis}/faces/1.jpg", theirs)).status_code == media
     assert browser.get(_fill("/submissions/{submission}/", theirs)).status_code == 404
+
+
+def test_superusers_see_media(theirs: Analysis, admin_client: Client) -> None:
+    assert admin_client.get(_fill("/submissions/{submission}/video/", theirs)).status_code == 200
 
 
 def test_a_visitor_owns_what_the_browser_uploaded(client: Client) -> None:
@@ -178,10 +193,30 @@ def test_every_upload_renews_the_session(client: Client) -> None:
     assert Session.objects.get().expire_date > timezone.now() + timedelta(days=59)
 
 
-def test_reading_makes_no_session(client: Client) -> None:
-    client.get("/")
-    client.get("/submissions/")
+def test_reading_makes_no_session(client: Client, theirs: Analysis) -> None:
+    client.head("/")
+    for page in ("/submissions/", "/models/", "/accounts/login/", _fill(READS[0], theirs)):
+        client.get(page)
     assert "sessionid" not in client.cookies
+
+
+def test_first_uploads_from_two_tabs_are_one_visitors(client: Client) -> None:
+    client.get("/")
+    cookies = client.cookies.output()
+    tabs = [Client(), Client()]
+    for number, tab in enumerate(tabs):
+        tab.cookies.load(client.cookies)
+        tab.post("/", {"video": a_video(f"{number}.mp4")})
+        assert tab.cookies["sessionid"].value in cookies
+    page = client.get("/submissions/").content
+    assert b"0.mp4" in page
+    assert b"1.mp4" in page
+
+
+def test_the_upload_page_of_an_account_makes_no_visitor(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    client.get("/")
+    assert ownership.SESSION_KEY not in client.session
 
 
 @pytest.mark.parametrize("address", READS)

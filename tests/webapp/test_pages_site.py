@@ -15,7 +15,7 @@ from django.test import Client
 import detector.errors
 from detector.domain import Reason
 from tests.webapp.evidence import a_video, fail, finish, run
-from webapp.submissions import wording
+from webapp.submissions import model_cards, wording
 from webapp.submissions.timeline import build
 from webapp.submissions.uploads import receive
 
@@ -72,6 +72,30 @@ def test_the_model_in_use_comes_first(client: Client, checkpoints: Path, setting
         ("zebra", True),
         ("aardvark", False),
     ]
+
+
+def test_a_model_in_use_may_lie_in_a_folder_of_its_own(
+    client: Client, checkpoints: Path, tmp_path: Path, settings: Any
+) -> None:
+    _install(checkpoints, METADATA)
+    elsewhere = tmp_path / "trained"
+    elsewhere.mkdir()
+    _install(elsewhere, {**METADATA, "name": "mine", "sha256": "e" * 64})
+    settings.FRAMEVOTE_CHECKPOINT = str(elsewhere / "mine")
+    cards = client.get("/models/").context["cards"]
+    assert [(card.name, card.in_use) for card in cards] == [("mine", True), ("default", False)]
+    assert model_cards.find("mine", "e" * 64) == cards[0]
+    listed = client.get("/api/v1/models/").json()
+    assert [model["in_use"] for model in listed] == [True, False]
+
+
+def test_an_installed_model_named_by_its_path_is_shown_once(
+    client: Client, checkpoints: Path, settings: Any
+) -> None:
+    _install(checkpoints, METADATA)
+    settings.FRAMEVOTE_CHECKPOINT = str(checkpoints / "default")
+    (card,) = client.get("/models/").context["cards"]
+    assert card.in_use
 
 
 def test_without_a_model_the_page_says_so(client: Client, checkpoints: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from tests.webapp.outcomes import an_outcome
@@ -44,6 +44,28 @@ def test_an_upload_waits_with_the_sampling_of_the_settings(
     assert queue.enqueue(make_submission()).sampling == "thorough"
     assert queue.enqueue(make_submission(), sampling="quick").sampling == "quick"
     assert set(Analysis.objects.values_list("state", flat=True)) == {State.QUEUED}
+
+
+def test_a_submission_is_analyzed_once_at_a_time(make_submission: MakeSubmission) -> None:
+    submission = make_submission()
+    waiting = queue.enqueue(submission)
+    with pytest.raises(queue.AlreadyActive):
+        queue.enqueue(submission)
+    lease = claimed(waiting)
+    with pytest.raises(queue.AlreadyActive):
+        queue.enqueue(submission)
+    assert queue.fail(lease, "cannot_decode", "Damaged.")
+    assert queue.enqueue(submission).pk != waiting.pk
+
+
+def test_a_refused_analysis_leaves_the_callers_transaction_usable(
+    analysis: Analysis, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks() as announced, transaction.atomic():
+        with pytest.raises(queue.AlreadyActive):
+            queue.enqueue(analysis.submission)
+        assert Analysis.objects.get() == analysis
+    assert announced == []
 
 
 def test_a_worker_is_woken_only_when_the_row_is_committed(

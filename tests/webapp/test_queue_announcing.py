@@ -54,10 +54,14 @@ def test_only_waiting_rows_are_announced(make_submission: MakeSubmission) -> Non
     assert queue.reannounce() == 0
 
 
-def test_a_long_queue_does_not_flood_the_broker(make_submission: MakeSubmission) -> None:
-    submission = make_submission()
-    for _ in range(queue.REANNOUNCE_BATCH + 5):
-        queue.enqueue(submission)
+@pytest.mark.parametrize(("slots", "announced"), [(0, 2), (1, 2), (3, 6)])
+def test_a_long_queue_is_announced_to_the_workers_that_live(
+    make_submission: MakeSubmission, slots: int, announced: int
+) -> None:
+    for _ in range(10):
+        queue.enqueue(make_submission())
+    if slots:
+        queue.beat("worker1", slots)
     forget_announcements()
-    assert queue.reannounce() == queue.REANNOUNCE_BATCH
+    assert queue.reannounce() == announced
     assert queue.reannounce() == 0

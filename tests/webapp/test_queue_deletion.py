@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.files.base import ContentFile
+from django.db import IntegrityError
 
 from tests.webapp.outcomes import an_outcome
 from webapp.submissions import queue, storage
@@ -77,3 +78,11 @@ def test_files_that_are_gone_already_do_not_matter(
     storage.remove_folder(storage.submission_dir(submission.pk))
     queue.delete_submission(submission)
     assert not Submission.objects.exists()
+
+
+def test_what_was_deleted_meanwhile_is_not_called_active(make_submission: MakeSubmission) -> None:
+    submission = make_submission()
+    queue.delete_submission(Submission.objects.get())
+    with pytest.raises(IntegrityError):
+        queue.enqueue(submission)
+    assert not Analysis.objects.exists()

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from hypothesis.stateful import (
     Bundle,
@@ -19,13 +20,14 @@ from hypothesis.stateful import (
     consumes,
     initialize,
     invariant,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
 
 from tests.webapp.outcomes import an_outcome
 from webapp.submissions import queue
-from webapp.submissions.models import TERMINAL_STATES, Analysis, Face, State, Submission
+from webapp.submissions.models import ACTIVE_STATES, Analysis, Face, State, Submission
 
 LEGAL = {
     (State.QUEUED, State.RUNNING),
@@ -46,14 +48,22 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize()
     def empty_queue(self) -> None:
         Submission.objects.all().delete()
-        self.submission = Submission.objects.create(
-            original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64
-        )
+        self.submissions = [
+            Submission.objects.create(
+                original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64
+            )
+            for _ in range(3)
+        ]
         self.seen: dict[uuid.UUID, dict[str, Any]] = {}
 
-    @rule(target=analyses)
-    def enqueue(self) -> uuid.UUID:
-        return queue.enqueue(self.submission).pk
+    @rule(target=analyses, which=st.integers(0, 2))
+    def enqueue(self, which: int) -> Any:
+        submission = self.submissions[which]
+        if submission.analyses.filter(state__in=ACTIVE_STATES).exists():
+            with pytest.raises(queue.AlreadyActive):
+                queue.enqueue(submission)
+            return multiple()
+        return queue.enqueue(submission).pk
 
     @rule(target=leases, analysis=analyses)
     def claim(self, analysis: uuid.UUID) -> queue.Lease:
@@ -115,9 +125,14 @@ class QueueMachine(RuleBasedStateMachine):
             before = self.seen.get(row["id"])
             if before is not None and before["state"] != row["state"]:
                 assert (before["state"], row["state"]) in LEGAL
-            elif before is not None and row["state"] in TERMINAL_STATES:
+            elif before is not None and row["state"] not in ACTIVE_STATES:
                 assert row == before, "what is finished never changes"
             self.seen[row["id"]] = row
+
+    @invariant()
+    def a_submission_is_analyzed_once_at_a_time(self) -> None:
+        active = Count("analyses", filter=Q(analyses__state__in=ACTIVE_STATES))
+        assert not Submission.objects.alias(active=active).filter(active__gt=1).exists()
 
     @invariant()
     def a_lease_is_held_exactly_while_running(self) -> None:

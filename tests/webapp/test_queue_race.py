@@ -1,4 +1,4 @@
-"""One winner per claim, with real processes on real databases."""
+"""One winner per claim and per re-run, with real processes on real databases."""
 
 from __future__ import annotations
 
@@ -95,6 +95,12 @@ def test_every_analysis_is_claimed_once(arena: Arena) -> None:
     assert sorted(everything) == sorted(waiting)
     assert arena.ask("report")["attempts"] == [1]
     assert sum(bool(share) for share in claimed) > 1, "the processes did not compete"
+
+
+def test_one_submission_is_put_in_the_queue_once(arena: Arena) -> None:
+    arena.ask("submit")
+    enqueued = arena.fight(*["enqueue"] * PROCESSES)
+    assert sorted(len(share) for share in enqueued) == [0] * (PROCESSES - 1) + [1]
 
 
 def test_what_is_taken_back_meanwhile_is_still_published_once(arena: Arena) -> None:

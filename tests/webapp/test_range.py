@@ -69,7 +69,17 @@ def test_a_range_outside_of_the_file_is_416(client: Client, video: Submission, a
 
 @pytest.mark.parametrize(
     "asked",
-    ["bytes=0-1,5-6", "bytes=9-3", "bytes=-", "bytes=a-b", "lines=0-1", "bytes 0-1", "bytes=1--2"],
+    [
+        "bytes=0-1,5-6",
+        "bytes=9-3",
+        "bytes=-",
+        "bytes=a-b",
+        "lines=0-1",
+        "bytes 0-1",
+        "bytes=1--2",
+        pytest.param(f"bytes={'9' * 5000}-", id="endless first"),
+        pytest.param(f"bytes=-{'9' * 5000}", id="endless suffix"),
+    ],
 )
 def test_what_is_not_one_range_gets_the_whole_file(
     client: Client, video: Submission, asked: str

@@ -57,6 +57,8 @@ def value(tmp_path: Path, show: str, **env: str) -> str:
         ("FRAMEVOTE_MAX_UPLOAD_MB", "0", "1 or more"),
         ("FRAMEVOTE_MAX_ATTEMPTS", "-1", "1 or more"),
         ("FRAMEVOTE_HEARTBEAT_SECONDS", "50", "at most half"),
+        ("FRAMEVOTE_DEVICE", "cuda", "auto, cpu, gpu"),
+        ("FRAMEVOTE_DEVICE", "GPU:", "auto, cpu, gpu"),
         ("FRAMEVOTE_LOG_LEVEL", "LOUD", "one of DEBUG"),
         ("REDIS_URL", "localhost:6379", "redis://"),
     ],
@@ -69,6 +71,11 @@ def test_an_unknown_value_stops_the_start_with_a_sentence(
     sentence = done.stderr.strip().splitlines()[-1]
     assert name in sentence
     assert expected in sentence
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "GPU", "GPU:1", "cpu:0"])
+def test_devices_are_named_as_the_detector_does(tmp_path: Path, device: str) -> None:
+    assert value(tmp_path, "FRAMEVOTE_DEVICE", FRAMEVOTE_DEVICE=device) == device
 
 
 def test_every_unknown_value_is_named_at_once(tmp_path: Path) -> None:
@@ -127,9 +134,11 @@ def test_sqlite_is_tuned_for_several_processes(tmp_path: Path) -> None:
         assert part in database
 
 
-def test_the_cache_is_shared_between_processes(tmp_path: Path) -> None:
-    assert "DatabaseCache" in value(tmp_path, "CACHES")
-    assert "RedisCache" in value(tmp_path, "CACHES", REDIS_URL="redis://127.0.0.1:6379/0")
+def test_uploads_under_way_lie_where_the_sweeper_reaches_them(tmp_path: Path) -> None:
+    media = tmp_path / "shared"
+    folder = value(tmp_path, "FILE_UPLOAD_TEMP_DIR", FRAMEVOTE_MEDIA_DIR=str(media))
+    assert folder == str(media / "incoming")
+    assert media.joinpath("incoming").is_dir()
 
 
 def test_https_secures_the_cookies(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.test import Client
 
 from tests.webapp.evidence import MP4, a_video, stored_files
@@ -115,6 +116,40 @@ def test_an_over_large_file_is_not_even_kept_while_it_arrives(
     content = MP4 + bytes(3 * 1024 * 1024)
     client.post("/", {"video": a_video("large.mp4", content)})
     assert sizes == [(len(content), 0)]
+
+
+@pytest.mark.parametrize(
+    ("address", "fields", "written"),
+    [
+        ("/", {"video": 5}, 2),
+        ("/", {"attachment": 3, "video": 1}, 1),
+        ("/api/v1/submissions/", {"video": 3}, 1),
+        ("/accounts/login/", {"video": 2}, 0),
+    ],
+)
+def test_no_more_files_than_are_taken_are_written_while_they_arrive(
+    client: Client,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    fields: dict[str, int],
+    written: int,
+) -> None:
+    settings.FRAMEVOTE_MAX_FILES_PER_UPLOAD = 2
+    sizes = []
+    close = TemporaryUploadedFile.close
+
+    def look_before_it_goes(file: TemporaryUploadedFile) -> None:
+        sizes.append(Path(file.temporary_file_path()).stat().st_size)
+        close(file)
+
+    monkeypatch.setattr(TemporaryUploadedFile, "close", look_before_it_goes)
+    content = MP4 + bytes(600 * 1024)  # Two of them are more than Django keeps in memory.
+    files = {
+        name: [a_video(content=content) for _ in range(count)] for name, count in fields.items()
+    }
+    client.post(address, files)
+    assert len([size for size in sizes if size]) == written
 
 
 def test_no_temporary_file_is_left(client: Client, settings: Any) -> None:

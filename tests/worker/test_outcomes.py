@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from celery.exceptions import Reject, SoftTimeLimitExceeded
+from django.db import connection, connections
 
 from detector import AnalysisStopped
 from detector.domain import VideoResult
@@ -156,6 +157,39 @@ def test_a_submission_deleted_meanwhile_stays_deleted(
     tasks.analyze(str(analysis.pk))
     assert not Analysis.objects.exists()
     assert [path for path in media_dir.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [
+        (None, State.SUCCEEDED),
+        (CannotDecode("truncated"), State.FAILED),
+        (SoftTimeLimitExceeded(), State.FAILED),
+        (AnalysisStopped(), State.QUEUED),
+        (ValueError("a bug"), State.QUEUED),
+    ],
+)
+def test_a_database_that_was_restarted_meanwhile_is_connected_to_again(
+    analysis: Analysis,
+    detector_that: Callable[..., Scripted],
+    monkeypatch: pytest.MonkeyPatch,
+    end: Exception | None,
+    state: State,
+) -> None:
+    def while_the_database_restarts(**_: Any) -> VideoResult:
+        connection.connection.close()
+        # SQLite's would call itself usable for ever.
+        monkeypatch.setattr(connections["default"], "is_usable", lambda: False)
+        if end:
+            raise end
+        return a_result()
+
+    detector_that(while_the_database_restarts)
+    ended = wake_up()
+    assert (ended.state, ended.last_reason.startswith("internal")) == (
+        state,
+        isinstance(end, ValueError),
+    )
 
 
 def test_a_duplicate_message_changes_nothing(

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.core.files.storage import FileSystemStorage
+from django.db import OperationalError
 
 from tests.worker.results import a_result
-from webapp.submissions import queue
+from tests.worker.test_sweeper import age
+from webapp.submissions import queue, storage
 from webapp.submissions.models import Analysis, Face, State, Submission, media_storage
+from worker import sweeper
 from worker.publish import publish
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +51,56 @@ def test_a_lost_lease_leaves_neither_row_nor_file(lease: queue.Lease, media_dir:
     queue.cancel(lease.analysis_id)
     assert not publish(lease, a_result())
     assert not Face.objects.exists()
+    assert evidence(media_dir) == []
+
+
+def test_a_full_disk_leaves_no_half_of_the_thumbnails(
+    lease: queue.Lease, media_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = FileSystemStorage.save
+
+    def full_after_one(storage: FileSystemStorage, name: str, content: Any) -> str:
+        if name.endswith("00002.jpg"):
+            raise OSError("no space left on device")
+        return save(storage, name, content)
+
+    monkeypatch.setattr(FileSystemStorage, "save", full_after_one)
+    with pytest.raises(OSError, match="no space left"):
+        publish(lease, a_result())
+    assert evidence(media_dir) == []
+
+
+def test_a_time_limit_just_after_the_commit_takes_no_published_file(
+    lease: queue.Lease, media_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = queue.publish
+
+    def too_late(*arguments: Any) -> bool:
+        commit(*arguments)
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(queue, "publish", too_late)
+    with pytest.raises(SoftTimeLimitExceeded):
+        publish(lease, a_result())
+    for face in Analysis.objects.get(state=State.SUCCEEDED).faces.all():
+        assert media_storage().exists(face.thumbnail_name)
+    age(media_dir)
+    assert sweeper.remove_orphans() == []
+
+
+def test_a_database_that_fails_the_commit_leaves_the_files_to_the_sweeper(
+    lease: queue.Lease, media_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*arguments: Any) -> bool:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(queue, "publish", away)
+    with pytest.raises(OperationalError):
+        publish(lease, a_result())
+    age(media_dir)
+    assert sweeper.remove_orphans() == [], "the lease is held, so the worker may still be there"
+    queue.retry(lease, "the database was away")
+    assert sweeper.remove_orphans() == [storage.evidence_dir(lease.analysis_id, lease.token)]
     assert evidence(media_dir) == []
 
 

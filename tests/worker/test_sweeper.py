@@ -1,8 +1,9 @@
-"""The sweeper: lost leases, lost messages, orphaned files."""
+"""The sweeper: lost leases, lost messages, orphaned files and sessions."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 import uuid
@@ -13,8 +14,10 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tests.processes import Site
@@ -94,6 +97,48 @@ def test_the_files_of_a_lost_attempt_are_removed(
 
 
 @pytest.mark.django_db
+def test_a_large_storage_costs_few_queries_and_few_looks_at_files(
+    make_submission: MakeSubmission,
+    media_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_num_queries: Any,
+) -> None:
+    for _ in range(6):
+        assert publish(running(make_submission()), a_result())
+    stray = media_dir / "evidence" / str(uuid.uuid4()) / str(uuid.uuid4())
+    stray.mkdir(parents=True)
+    age(media_dir)
+    looked_at = []
+
+    def look(path: Path) -> float:
+        looked_at.append(path)
+        return 7200.0
+
+    monkeypatch.setattr(sweeper, "_age", look)
+    monkeypatch.setattr(sweeper, "CHUNK", 4)
+    with django_assert_num_queries(4):
+        assert len(sweeper.remove_orphans()) == 1
+    assert looked_at == [stray]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kind", ["submissions", "evidence"])
+def test_a_folder_that_vanishes_while_it_is_looked_at_is_passed_over(
+    media_dir: Path, kind: str
+) -> None:
+    for _ in range(2):
+        (media_dir / kind / str(uuid.uuid4()) / str(uuid.uuid4())).mkdir(parents=True)
+    age(media_dir)
+
+    def delete_everything_first(execute: Any, *query: Any) -> Any:
+        shutil.rmtree(media_dir / kind, ignore_errors=True)
+        return execute(*query)
+
+    with connection.execute_wrapper(delete_everything_first):
+        assert sweeper.remove_orphans() == []
+
+
+@pytest.mark.django_db
 def test_what_is_younger_than_an_hour_is_left_alone(media_dir: Path) -> None:
     arriving = media_dir / "submissions" / str(uuid.uuid4())
     arriving.mkdir(parents=True)
@@ -116,19 +161,30 @@ def test_the_rest_of_an_interrupted_upload_is_removed(settings: Any, tmp_path: P
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_survives_a_database_that_is_away(
-    monkeypatch: pytest.MonkeyPatch, settings: Any, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (OperationalError("away"), "did not answer"),
+        (PermissionError("not yours"), "could not be read or removed"),
+    ],
+)
+def test_it_survives_a_database_that_is_away_and_a_file_that_stays(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    logged: str,
 ) -> None:
     settings.FRAMEVOTE_SWEEP_SECONDS = 0.05
     sweeps = []
 
-    def first_away_then_back() -> None:
+    def fail_at_first() -> None:
         sweeps.append(1)
         if len(sweeps) == 1:
-            raise OperationalError("away")
+            raise error
 
-    monkeypatch.setattr(sweeper, "sweep", first_away_then_back)
-    monkeypatch.setattr(sweeper, "remove_orphans", list)
+    monkeypatch.setattr(sweeper, "sweep", fail_at_first)
+    monkeypatch.setattr(sweeper, "tidy_up", lambda: None)
     stop = Event()
     thread = Thread(target=sweeper.sweep_until, args=[stop])
     thread.start()
@@ -137,7 +193,17 @@ def test_it_survives_a_database_that_is_away(
     finally:
         stop.set()
         thread.join()
-    assert "did not answer" in caplog.text
+    assert logged in caplog.text
+
+
+@pytest.mark.django_db
+def test_sessions_that_ran_out_are_cleared() -> None:
+    living, gone = (SessionStore() for _ in range(2))
+    living.create()
+    gone.set_expiry(-1)
+    gone.create()
+    call_command("sweep", "--once")
+    assert [session.session_key for session in Session.objects.all()] == [living.session_key]
 
 
 @pytest.mark.process

@@ -55,7 +55,7 @@ def wait_until_it_runs(pk: str) -> Analysis:
 
     def in_the_middle() -> bool:
         now = analysis(pk)
-        assert not now.is_finished, f"{pk} ended before it could be interrupted: {now.state}"
+        assert now.is_active, f"{pk} ended before it could be interrupted: {now.state}"
         return now.stage in {"detect", "track", "predict"}
 
     wait_until(in_the_middle, f"{pk} is in the middle", PATIENCE)

@@ -35,7 +35,6 @@ from .admin_filters import (
     UploadDateFilter,
     VerdictFilter,
 )
-from .latest import with_analyses
 from .models import ACTIVE_STATES, Analysis, Review, Submission
 from .templatetags.framevote import analysis_badge
 
@@ -217,12 +216,12 @@ class SubmissionAdmin(admin.ModelAdmin):
     @admin.action(description="Run the analysis again", permissions=["change"])
     def rerun(self, request: HttpRequest, queryset: QuerySet[Submission]) -> None:
         started = busy = 0
-        for submission in with_analyses(queryset.select_related(None)):
-            if any(analysis.is_active for analysis in submission.analyses.all()):
-                busy += 1
-            else:
+        for submission in queryset.select_related(None):
+            try:
                 queue.enqueue(submission)
                 started += 1
+            except queue.AlreadyActive:
+                busy += 1
         if started:
             self.message_user(request, f"{_counted(started)} put in the queue again.")
         if busy:

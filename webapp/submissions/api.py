@@ -34,7 +34,7 @@ from .serializers import (
     SubmissionPageSerializer,
     SubmissionSerializer,
 )
-from .uploads import UploadRejected, receive
+from .uploads import FIELD, UploadRejected, receive
 
 
 @extend_schema(tags=["submissions"])
@@ -70,9 +70,9 @@ class SubmissionViewSet(ApiViewSet):
         responses=responses({201: SubmissionDetailSerializer}, 400, 401, 403, 413, 415),
     )
     def create(self, request: Request) -> Response:
-        files = request.FILES.getlist("video")
+        files = request.FILES.getlist(FIELD)
         if not files:
-            raise UploadRejected("no_file", "Send one video file in the field “video”.")
+            raise UploadRejected("no_file", f"Send one video file in the field “{FIELD}”.")
         if len(files) > 1:
             raise UploadRejected("too_many_files", "Send one video per request.")
         form = RerunSerializer(data=request.POST.dict())
@@ -138,9 +138,11 @@ class SubmissionViewSet(ApiViewSet):
         submission = _my_submission(request, pk)
         form = RerunSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        if any(analysis.is_active for analysis in submission.analyses.all()):
-            raise Conflict("An analysis of this video is under way.", code="already_active")
-        queue.enqueue(submission, sampling=form.validated_data.get("sampling"))
+        try:
+            queue.enqueue(submission, sampling=form.validated_data.get("sampling"))
+        except queue.AlreadyActive as error:
+            sentence = "An analysis of this video is under way."
+            raise Conflict(sentence, code="already_active") from error
         return Response(_detail(request, submission), status=status.HTTP_201_CREATED)
 
 

@@ -22,7 +22,7 @@ from .uploads import cap_uploads
 ERRORS: Mapping[int, str] = {
     400: "The request is not understood, or the file is refused.",
     401: "The token is unknown or was revoked, or this site demands an account.",
-    403: "A request without a token needs the session's CSRF token.",
+    403: "A request without a token needs a session that has not ended, and its CSRF token.",
     404: "There is no such thing, or it belongs to somebody else.",
     409: "Not possible in the present state; the code says why.",
     413: "The file is larger than this site allows.",
@@ -71,5 +71,5 @@ class ApiViewSet(ViewSet):
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         # Before anything reads the body, which the CSRF check may already do.
-        cap_uploads(request)
+        cap_uploads(request, most_files=1)
         return super().initialize_request(request, *args, **kwargs)

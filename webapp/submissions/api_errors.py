@@ -79,6 +79,8 @@ def upload_status(code: str) -> int:
     """The HTTP status of a refused upload."""
     if code == "too_large":
         return status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    if code == "session_ended":
+        return status.HTTP_403_FORBIDDEN
     return status.HTTP_400_BAD_REQUEST
 
 

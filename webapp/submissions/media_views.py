@@ -1,7 +1,7 @@
 """Private media: a submission's video and the thumbnails of its faces.
 
 Nothing in the media storage has an address of its own; these views ask who is
-looking. Staff may look at anything, because the admin shows it.
+looking. Staff who review may look at anything, because the admin shows it.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from django.conf import settings
 
 logger = logging.getLogger(__name__)
 
+METADATA = "metadata.json"
+
 _METRIC_LABELS = {
     "auc": "ROC AUC",
     "accuracy": "Accuracy",
@@ -65,6 +67,8 @@ class ModelCard:
     metrics: Sequence[Metric]
     limits: Sequence[str]
     versions: Mapping[str, Any]
+    in_use: bool
+    """Whether the workers load this one."""
 
     @property
     def headline(self) -> Metric | None:
@@ -76,11 +80,6 @@ class ModelCard:
     def further_limits(self) -> list[str]:
         """The limits that the pages do not state in their own words already."""
         return [limit for limit in self.limits if not limit.lower().startswith(_STATED_ANYWAY)]
-
-    @property
-    def in_use(self) -> bool:
-        """Whether the workers load this one."""
-        return bool(self.name == settings.FRAMEVOTE_CHECKPOINT)
 
     @property
     def description(self) -> str:
@@ -101,9 +100,12 @@ class ModelCard:
 
 def installed() -> list[ModelCard]:
     """The cards of all installed checkpoints, the one in use first."""
-    cards = [_read(path) for path in sorted(_folder().glob("*/metadata.json"))]
-    used = settings.FRAMEVOTE_CHECKPOINT
-    return sorted((c for c in cards if c), key=lambda card: (card.name != used, card.name))
+    used = _file_in_use()
+    files = {path.resolve() for path in _folder().glob(f"*/{METADATA}")}
+    if used:
+        files.add(used)
+    cards = [_read(path, in_use=path == used) for path in sorted(files)]
+    return sorted((c for c in cards if c), key=lambda card: (not card.in_use, card.name))
 
 
 def find(name: str, sha256: str) -> ModelCard | None:
@@ -115,7 +117,17 @@ def _folder() -> Path:
     return Path(settings.BASE_DIR) / "detector" / "checkpoints"
 
 
-def _read(path: Path) -> ModelCard | None:
+def _file_in_use() -> Path | None:
+    """What ``FRAMEVOTE_CHECKPOINT`` names, an installed one or a path to a folder.
+
+    Looked for as the detector does (``detector.checkpoints.find``).
+    """
+    named = settings.FRAMEVOTE_CHECKPOINT
+    files = (folder / METADATA for folder in (_folder() / named, Path(named)))
+    return next((path.resolve() for path in files if path.is_file()), None)
+
+
+def _read(path: Path, *, in_use: bool) -> ModelCard | None:
     """The card in this file; an unreadable one is logged and left out of the page."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -132,6 +144,7 @@ def _read(path: Path) -> ModelCard | None:
             metrics=tuple(_metrics(raw.get("metrics") or {})),
             limits=tuple(str(limit) for limit in raw.get("limits") or ()),
             versions=raw.get("versions") or {},
+            in_use=in_use,
         )
     except (OSError, ValueError, KeyError, TypeError):
         logger.exception("The metadata in %s cannot be read", path.parent.name)

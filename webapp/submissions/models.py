@@ -32,7 +32,6 @@ class State(models.TextChoices):
 
 
 ACTIVE_STATES = (State.QUEUED, State.RUNNING)
-TERMINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELED)
 
 
 class VerdictChoice(models.TextChoices):
@@ -190,6 +189,11 @@ class Analysis(models.Model):
                 condition=(Q(state=State.SUCCEEDED) & ~Q(verdict=""))
                 | (~Q(state=State.SUCCEEDED) & Q(verdict="")),
             ),
+            models.UniqueConstraint(
+                name="one_active_analysis_per_submission",
+                fields=["submission"],
+                condition=Q(state__in=ACTIVE_STATES),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -198,10 +202,6 @@ class Analysis(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state in ACTIVE_STATES
-
-    @property
-    def is_finished(self) -> bool:
-        return self.state in TERMINAL_STATES
 
 
 class Person(models.Model):

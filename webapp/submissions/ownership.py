@@ -1,7 +1,8 @@
 """Who owns a submission: an account, or else the browser session that uploaded it.
 
-An anonymous visitor is a random UUID kept in the session. What the visitor
-uploaded becomes the account's on log-in or sign-up (``adopt``). A stranger is
+An anonymous visitor is a random UUID kept in the session, from the first look at the
+upload page on: were it made by an upload, two at once would become two visitors. What
+the visitor uploaded becomes the account's on log-in or sign-up (``adopt``). A stranger is
 told that a submission does not exist, never that it is somebody else's.
 """
 
@@ -13,7 +14,10 @@ from typing import Any
 from django.conf import settings
 from django.http import Http404, HttpRequest
 
+from webapp import sessions
+
 from .models import Submission, SubmissionQuerySet
+from .uploads import UploadRejected
 
 SESSION_KEY = "visitor"
 
@@ -44,20 +48,33 @@ def may_upload(request: HttpRequest) -> bool:
 
 
 def uploader(request: HttpRequest) -> dict[str, Any]:
-    """``owner`` and ``visitor`` for :func:`.uploads.receive`; exactly one is set."""
+    """``owner`` and ``visitor`` for :func:`.uploads.receive`; exactly one is set.
+
+    Raises :class:`.uploads.UploadRejected` when the session ended while the file came.
+    """
     if request.user.is_authenticated:
         return {"owner": request.user, "visitor": None}
+    if sessions.has_ended(request):
+        # A fresh session would take the place of the one the browser may have by now.
+        raise UploadRejected(
+            "session_ended",
+            "You logged in or out, or were away for too long, since this page was loaded. "
+            "Load it again and repeat the upload.",
+        )
     # Written again with every upload, so that the session lives on from the last one.
     request.session.modified = True
     return {"owner": None, "visitor": visitor_id(request, create=True)}
 
 
 def visible_to(request: HttpRequest) -> SubmissionQuerySet:
-    """Whose media may be fetched: one's own, and for active staff anybody's.
+    """Whose media may be fetched: one's own, and anybody's for who sees them in the admin.
 
-    The admin shows videos and faces through the same addresses.
+    The admin shows videos and faces through the same addresses, to staff who may view
+    or change submissions.
     """
-    if request.user.is_active and request.user.is_staff:
+    user = request.user
+    granted = ("submissions.view_submission", "submissions.change_submission")
+    if user.is_staff and any(user.has_perm(permission) for permission in granted):
         return Submission.objects.all()
     return mine(request)
 

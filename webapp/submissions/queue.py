@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
 
@@ -37,6 +37,7 @@ from .waiting import (
 )
 
 __all__ = [
+    "AlreadyActive",
     "FaceOutcome",
     "Lease",
     "MediaFacts",
@@ -70,9 +71,9 @@ GAVE_UP = "gave_up"
 GAVE_UP_SENTENCE = "The analysis was tried several times and did not come to an end."
 LEASE_LOST = "The worker stopped giving signs of life."
 
-REANNOUNCE_BATCH = 20
+WAKE_UPS_PER_SLOT = 2
 """Only the head of the queue is announced again: any message makes a worker take the
-oldest waiting row, so a few wake-ups are as good as thousands."""
+oldest waiting row, so more wake-ups than the workers can answer only fill the broker."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,28 @@ class Lease:
     token: uuid.UUID
 
 
+class AlreadyActive(Exception):
+    """An analysis of the submission waits or runs; there is never a second one beside it."""
+
+
 def enqueue(submission: Submission, *, sampling: str | None = None) -> Analysis:
-    """Add an analysis of ``submission`` to the queue and wake a worker on commit."""
-    analysis = Analysis.objects.create(
-        submission=submission,
-        sampling=sampling or settings.FRAMEVOTE_SAMPLING,
-        announced_at=timezone.now(),
-    )
+    """Add an analysis of ``submission`` to the queue and wake a worker on commit.
+
+    Raises :class:`AlreadyActive`. The database decides, for of two requests at the
+    same moment neither would see the other's row.
+    """
+    try:
+        # A savepoint, so that a refusal does not spoil the caller's transaction.
+        with transaction.atomic():
+            analysis = Analysis.objects.create(
+                submission=submission,
+                sampling=sampling or settings.FRAMEVOTE_SAMPLING,
+                announced_at=timezone.now(),
+            )
+    except IntegrityError as error:
+        if not Submission.objects.filter(pk=submission.pk).exists():
+            raise  # Deleted meanwhile: another rule was broken than ours.
+        raise AlreadyActive(f"submission {submission.pk} has an active analysis") from error
     _announce_on_commit(analysis.pk)
     return analysis
 
@@ -243,9 +259,11 @@ def reannounce() -> int:
     """Announce waiting rows whose message may be lost again; how many were."""
     now = timezone.now()
     stale = now - timedelta(seconds=settings.FRAMEVOTE_REANNOUNCE_SECONDS)
+    # At least for one worker: it may have started a moment ago.
+    most = WAKE_UPS_PER_SLOT * max(1, live_slots())
     head = Analysis.objects.filter(state=State.QUEUED).order_by(*QUEUE_ORDER)
     announced = 0
-    for analysis_id, announced_at in head.values_list("pk", "announced_at")[:REANNOUNCE_BATCH]:
+    for analysis_id, announced_at in head.values_list("pk", "announced_at")[:most]:
         if announced_at is not None and announced_at > stale:
             continue
         row = Analysis.objects.filter(pk=analysis_id, state=State.QUEUED, announced_at=announced_at)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
@@ -251,13 +250,10 @@ class ModelSerializer(serializers.Serializer[ModelCard]):
     version = serializers.CharField(allow_blank=True)
     sha256 = serializers.CharField()
     created = serializers.CharField(allow_blank=True)
-    in_use = serializers.SerializerMethodField(help_text="Whether new analyses use it.")
+    in_use = serializers.BooleanField(help_text="Whether new analyses use it.")
     calibrated = serializers.BooleanField()
     metrics = FigureSerializer(many=True)
     limits = serializers.ListField(child=serializers.CharField())
-
-    def get_in_use(self, card: ModelCard) -> bool:
-        return card.name == settings.FRAMEVOTE_CHECKPOINT
 
 
 def _newest(submission: Submission) -> Analysis:

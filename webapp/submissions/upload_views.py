@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.html import format_html
@@ -22,9 +22,10 @@ from . import presentation
 from .access import account_if_demanded
 from .forms import SamplingForm
 from .models import Submission
-from .ownership import may_upload, uploader
+from .ownership import may_upload, uploader, visitor_id
 from .uploads import (
     ALLOWED_EXTENSIONS,
+    FIELD,
     UploadRejected,
     cap_uploads,
     check_number,
@@ -50,7 +51,7 @@ def upload(request: HttpRequest) -> HttpResponseBase:
 
     The check reads the form, and with it the files, so the cap has to come first.
     """
-    cap_uploads(request)
+    cap_uploads(request, settings.FRAMEVOTE_MAX_FILES_PER_UPLOAD)
     return _upload(request)
 
 
@@ -65,8 +66,16 @@ def _upload(request: HttpRequest) -> HttpResponseBase:
 @account_if_demanded
 def _page(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
+        if request.method == "GET" and not request.user.is_authenticated:
+            visitor_id(request, create=True)
         return _render(request)
-    taken, refused = _receive_all(request)
+    try:
+        owner = uploader(request)
+    except UploadRejected as error:
+        # Not on the form of this answer: a log-in has exchanged its CSRF key too.
+        messages.error(request, error.sentence)
+        return redirect("submissions:upload")
+    taken, refused = _receive_all(request, owner)
     if not taken:
         return _render(request, refused, status=400)
     if not refused and len(taken) == 1:
@@ -91,7 +100,11 @@ def _page(request: HttpRequest) -> HttpResponse:
 def _answer_script(request: HttpRequest) -> JsonResponse:
     if not may_upload(request):
         return _json_error(_NOT_ALLOWED, status=403)
-    taken, refused = _receive_all(request)
+    try:
+        owner = uploader(request)
+    except UploadRejected as error:
+        return _json_error(error, status=403)
+    taken, refused = _receive_all(request, owner)
     if refused:
         return _json_error(refused[0].error, status=400)
     return JsonResponse(
@@ -99,9 +112,11 @@ def _answer_script(request: HttpRequest) -> JsonResponse:
     )
 
 
-def _receive_all(request: HttpRequest) -> tuple[Sequence[Submission], Sequence[Refusal]]:
+def _receive_all(
+    request: HttpRequest, owner: dict[str, Any]
+) -> tuple[Sequence[Submission], Sequence[Refusal]]:
     """Every file on its own: a bad one does not take a good one with it."""
-    files = request.FILES.getlist("video")
+    files = request.FILES.getlist(FIELD)
     if not files:
         return [], [Refusal("", _NOTHING_CHOSEN)]
     try:
@@ -109,19 +124,14 @@ def _receive_all(request: HttpRequest) -> tuple[Sequence[Submission], Sequence[R
         sampling = _sampling(request)
     except UploadRejected as error:
         return [], [Refusal("", error)]
-    owner = uploader(request)
     taken: list[Submission] = []
     refused: list[Refusal] = []
     for file in files:
         try:
-            taken.append(_receive_one(file, sampling, owner))
+            taken.append(receive(file, sampling=sampling, **owner))
         except UploadRejected as error:
             refused.append(Refusal(clean_name(file.name or ""), error))
     return taken, refused
-
-
-def _receive_one(file: UploadedFile, sampling: str, owner: dict[str, object]) -> Submission:
-    return receive(file, sampling=sampling, **owner)  # type: ignore[arg-type]
 
 
 def _sampling(request: HttpRequest) -> str:

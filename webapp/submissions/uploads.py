@@ -1,8 +1,8 @@
 """The only way a file becomes a submission: checked, streamed to storage, enqueued.
 
 ``receive`` is all or nothing: a refused or failed upload leaves no file and no
-row. Pages and API both call it. ``cap_uploads`` makes a request stop writing an
-over-large file to disk while it is still arriving.
+row. Pages and API both call it. ``cap_uploads`` makes a request stop writing files
+that are too large or too many to disk while they are still arriving.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.core.files.uploadhandler import FileUploadHandler, TemporaryFileUploadHandler
 from django.db import transaction
 from django.http import HttpRequest
 
@@ -27,12 +27,16 @@ from .models import SamplingLevel, Submission
 
 __all__ = [
     "ALLOWED_EXTENSIONS",
+    "FIELD",
     "UploadRejected",
     "cap_uploads",
     "check_number",
     "clean_name",
     "receive",
 ]
+
+FIELD = "video"
+"""The only field of a form whose files are looked at."""
 
 MAX_NAME = 255
 _BIDI_CONTROLS = frozenset(
@@ -114,31 +118,47 @@ def max_upload_bytes() -> int:
     return int(settings.FRAMEVOTE_MAX_UPLOAD_MB * 1024 * 1024)
 
 
-def cap_uploads(request: HttpRequest) -> None:
+def cap_uploads(request: HttpRequest, most_files: int) -> None:
     """Keep the request's files from filling the disk; call before its body is read."""
-    request.upload_handlers = [CappedUploadHandler(request)]
+    request.upload_handlers = [CappedUploadHandler(request, most_files)]
 
 
 class CappedUploadHandler(TemporaryFileUploadHandler):
-    """Streams to a temporary file, and past the limit only counts.
+    """Streams videos to temporary files; past the limits, and of other fields, only counts.
 
-    The file is still reported, empty and with its true size, so that
-    :func:`receive` refuses it by name and the other files of the form go on.
+    What was not written is still reported, empty and with its true size, so that a
+    file that is too large is refused by name while the others of the form go on, and
+    so that files that are too many are refused together.
     """
 
-    overflowed = False
+    def __init__(self, request: HttpRequest, most_files: int) -> None:
+        super().__init__(request)
+        self.files_left = most_files
+        self.writing = False
 
-    def new_file(self, *args: Any, **kwargs: Any) -> None:
-        super().new_file(*args, **kwargs)
-        self.overflowed = False
+    def new_file(self, field_name: str, *args: Any, **kwargs: Any) -> None:
+        super().new_file(field_name, *args, **kwargs)
+        self.writing = field_name == FIELD and self.files_left > 0
+        if self.writing:
+            self.files_left -= 1
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        if not self.overflowed and start + len(raw_data) > max_upload_bytes():
-            self.overflowed = True
+        if self.writing and start + len(raw_data) > max_upload_bytes():
+            self.writing = False
             self.file.seek(0)
             self.file.truncate()
-        if not self.overflowed:
+        if self.writing:
             super().receive_data_chunk(raw_data, start)
+
+
+class NoUploadHandler(FileUploadHandler):
+    """For all other pages, by settings: no form of theirs has files, so none are kept."""
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        return None
+
+    def file_complete(self, file_size: int) -> None:
+        return None
 
 
 class _HashedFile(File):

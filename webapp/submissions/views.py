@@ -89,10 +89,11 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     form = SamplingForm(request.POST)
     if not form.is_valid():
         messages.error(request, "There is no such sampling level.")
-    elif submission.analyses.filter(state__in=(State.QUEUED, State.RUNNING)).exists():
-        messages.info(request, "An analysis of this video is under way already.")
-    else:
+        return redirect(submission)
+    try:
         queue.enqueue(submission, sampling=form.cleaned_data["sampling"])
+    except queue.AlreadyActive:
+        messages.info(request, "An analysis of this video is under way already.")
     return redirect(submission)
 
 

@@ -191,4 +191,8 @@ class Migration(migrations.Migration):
             model_name='analysis',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'SUCCEEDED'), models.Q(('verdict', ''), _negated=True)), models.Q(models.Q(('state', 'SUCCEEDED'), _negated=True), ('verdict', '')), _connector='OR'), name='analysis_verdict_iff_succeeded'),
         ),
+        migrations.AddConstraint(
+            model_name='analysis',
+            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('QUEUED', 'RUNNING'))), fields=('submission',), name='one_active_analysis_per_submission'),
+        ),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from worker.sweeper import remove_orphans, sweep, sweep_until
+from worker.sweeper import sweep, sweep_until, tidy_up
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         if once:
             sweep()
-            remove_orphans()
+            tidy_up()
             return
         stop = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
