@@ -22,6 +22,7 @@ from .forms import FilterForm, SamplingForm
 from .latest import with_analyses
 from .models import Analysis, SamplingLevel, State
 from .ownership import mine, mine_or_404
+from .shown_faces import all_asked_for
 
 PAGE_SIZE = 20
 
@@ -129,7 +130,7 @@ def _detail_context(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
         "analyses": analyses,
         "busy": any(a.is_active for a in analyses),
         "progress": presentation.progress(analysis) if analysis.is_active else None,
-        "result": presentation.result(analysis, submission)
+        "result": presentation.result(analysis, submission, all_asked_for(request))
         if analysis.state == State.SUCCEEDED
         else None,
         "remedy": wording.remedy(analysis.error_code),
