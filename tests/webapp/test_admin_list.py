@@ -247,6 +247,10 @@ def test_ten_thousand_submissions_cost_few_queries_however_they_are_asked_for(
         (ANALYSES, {"p": "150"}),
         (ANALYSES, {"state__exact": "SUCCEEDED"}),
         (ANALYSES, {"verdict__exact": "FAKE"}),
+        (ANALYSES, {"review": "no"}),
+        (ANALYSES, {"review": "differs"}),
+        (ANALYSES, {"owner": "user77"}),
+        (ANALYSES, {"checkpoint": "a" * 64}),
         (ANALYSES, {"q": "video-77"}),
         (ANALYSES, {"q": some_analysis}),
     ]:

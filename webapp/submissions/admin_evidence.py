@@ -36,6 +36,20 @@ class SubmissionChangeList(ChangeList):
             submission.shown_faces = faces.get(analysis.pk, []) if analysis else []
 
 
+class AnalysisChangeList(ChangeList):
+    """The list of analyses, with faces and with the reviews of their submissions."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: Any = self.result_list.prefetch_related(
+            Prefetch("submission__reviews", queryset=Review.objects.select_related("reviewer"))
+        )
+        self.result_list = list(rows)
+        faces = faces_per_row(self.result_list)
+        for analysis in self.result_list:
+            analysis.shown_faces = faces.get(analysis.pk, [])
+
+
 def evidence(
     request: HttpRequest, submission: Submission, analysis: Analysis | None = None
 ) -> dict[str, Any]:
