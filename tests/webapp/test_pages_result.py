@@ -1,4 +1,4 @@
-"""One submission: live while it is analyzed, then the verdict with all its evidence."""
+"""One submission with its result: the verdict and all its evidence, a failure, deleting."""
 
 from __future__ import annotations
 
@@ -29,70 +29,6 @@ def submission(alice: User) -> Submission:
 def signed_in(client: Client, alice: User) -> Client:
     client.force_login(alice)
     return client
-
-
-# --- while it is analyzed -----------------------------------------------------------------
-
-
-def test_a_waiting_analysis_tells_its_place(signed_in: Client, submission: Submission) -> None:
-    page = _page(signed_in, submission)
-    assert "Waiting: next in the queue" in page
-    assert f'hx-get="/submissions/{submission.pk}/status/' in page
-    assert "aria-current" not in _stages(page)
-
-
-def test_a_running_analysis_marks_its_stage(signed_in: Client, submission: Submission) -> None:
-    run(submission, stage="predict", percent=64)
-    page = _page(signed_in, submission)
-    assert "Being analyzed: 64%" in page
-    assert 'value="64"' in page
-    statuses = re.findall(r'class="stage is-(\w+)"', page)
-    assert statuses == ["done", "done", "done", "current", "waiting", "waiting"]
-
-
-def test_sampling_frames_is_part_of_finding_faces(
-    signed_in: Client, submission: Submission
-) -> None:
-    run(submission, stage="sample")
-    assert re.findall(r'class="stage is-(\w+)"', _page(signed_in, submission))[1] == "current"
-
-
-def test_a_second_attempt_is_told(signed_in: Client, submission: Submission) -> None:
-    lease = queue.claim(submission.analyses.get().pk, worker="lost")
-    assert lease is not None
-    queue.retry(lease, "the worker died")
-    assert "attempt 2 of 3" in _page(signed_in, submission)
-
-
-def test_the_fragment_is_only_the_live_part(signed_in: Client, submission: Submission) -> None:
-    run(submission, stage="detect", percent=12)
-    fragment = _status(signed_in, submission)
-    assert "<html" not in fragment
-    assert "<title>12% – interview.mp4" in fragment
-    assert 'hx-trigger="every 2s"' in fragment
-
-
-def test_a_screen_reader_hears_of_a_new_stage_only(
-    signed_in: Client, submission: Submission
-) -> None:
-    run(submission, stage="detect")
-    fragment = _status(signed_in, submission)
-    assert 'id="announcement" hx-swap-oob="innerHTML">Being analyzed' in fragment
-    seen = re.search(r"seen=([^\"&]+)", fragment)
-    assert seen is not None
-    assert 'id="announcement"' not in _status(signed_in, submission, f"?seen={seen.group(1)}")
-
-
-def test_the_fragment_turns_into_the_result(signed_in: Client, submission: Submission) -> None:
-    finish(submission)
-    fragment = _status(signed_in, submission, "?seen=RUNNING-Judge")
-    assert "hx-get" not in fragment
-    assert "Verdict: Fake." in fragment
-    assert 'id="trust"' in fragment
-    assert 'id="face-3"' in fragment
-
-
-# --- the result ---------------------------------------------------------------------------
 
 
 def test_the_verdict_is_in_words_with_its_count(signed_in: Client, submission: Submission) -> None:
@@ -296,17 +232,6 @@ def _page(signed_in: Client, submission: Submission) -> str:
     page = answer.content.decode()
     assert "style=" not in page
     return page
-
-
-def _status(signed_in: Client, submission: Submission, query: str = "") -> str:
-    answer = signed_in.get(
-        f"/submissions/{submission.pk}/status/{query}", headers={"HX-Request": "true"}
-    )
-    return answer.content.decode()
-
-
-def _stages(page: str) -> str:
-    return page[page.index('class="stages"') : page.index("</ol>")]
 
 
 def _checkpoint(folder: Path, sha256: str) -> Path:
