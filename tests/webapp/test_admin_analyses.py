@@ -108,6 +108,17 @@ def test_a_row_shows_faces_badge_owner_and_labels(
     assert reverse("admin:submissions_submission_change", args=[analysis.submission_id]) in row
 
 
+def test_the_page_of_an_analysis_is_named_after_its_video(
+    admin_client: Client, make_submission: MakeSubmission
+) -> None:
+    analysis = finished(make_submission(name="interview.mp4"))
+    address = reverse("admin:submissions_analysis_change", args=[analysis.pk])
+    html = admin_client.get(address).content.decode()
+    crumbs = html[html.index('class="breadcrumbs"') :].partition("</div>")[0]
+    assert "interview.mp4" in crumbs
+    assert f'href="{LIST}"' in crumbs
+
+
 def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(
     admin_client: Client, make_submission: MakeSubmission, alice: User
 ) -> None:
