@@ -20,7 +20,9 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("focusin", (event) => {
   const group = event.target.closest?.("[data-roving]");
   const link = event.target.closest?.("a");
-  if (group && link) makeOnlyStop(group, link);
+  if (!group || !link) return;
+  for (const stop of group.querySelectorAll('a[tabindex="0"]')) stop.setAttribute("tabindex", "-1");
+  link.setAttribute("tabindex", "0");
 });
 
 document.addEventListener("htmx:afterSettle", prepare);
@@ -29,12 +31,8 @@ prepare();
 function prepare() {
   for (const group of document.querySelectorAll("[data-roving]")) {
     if (group.querySelector('a[tabindex="0"]')) continue;
-    const first = group.querySelector("a");
-    if (first) makeOnlyStop(group, first);
+    const [first, ...others] = group.querySelectorAll("a");
+    first?.setAttribute("tabindex", "0");
+    for (const other of others) other.setAttribute("tabindex", "-1");
   }
-}
-
-function makeOnlyStop(group, link) {
-  for (const other of group.querySelectorAll("a")) other.setAttribute("tabindex", "-1");
-  link.setAttribute("tabindex", "0");
 }

@@ -14,30 +14,35 @@ const maxMegabytes = Number(form.dataset.maxMb);
 const maxFiles = Number(form.dataset.maxFiles);
 const extensions = form.dataset.extensions.split(",");
 
-/** Chosen files: {file, row, state: "ready" | "sending" | "done" | "refused", url, request}. */
+/**
+ * Chosen files: {file, row, state, reason, url, request}. The state is "ready", "sending",
+ * "checking" (the server has it all), and in the end "done" or "refused".
+ */
 const items = [];
 let sending = false;
 
 input.required = false; // Files may be dropped instead of chosen.
+zone.classList.add("is-scripted"); // The list says what is chosen, so the input need not.
 
 input.addEventListener("change", () => {
   add(input.files);
   input.value = "";
 });
 
-for (const type of ["dragenter", "dragover"]) {
-  zone.addEventListener(type, (event) => {
+// On the whole page: a file dropped beside the zone would be opened instead of this page,
+// and with the page the list of chosen files would be gone.
+for (const type of ["dragenter", "dragover", "drop"]) {
+  document.addEventListener(type, (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    zone.classList.add("is-over");
+    const inside = zone.contains(event.target);
+    event.dataTransfer.dropEffect = inside ? "copy" : "none";
+    zone.classList.toggle("is-over", inside && type !== "drop");
+    if (inside && type === "drop") add(event.dataTransfer.files);
   });
 }
 zone.addEventListener("dragleave", (event) => {
   if (!zone.contains(event.relatedTarget)) zone.classList.remove("is-over");
-});
-zone.addEventListener("drop", (event) => {
-  event.preventDefault();
-  zone.classList.remove("is-over");
-  add(event.dataTransfer.files);
 });
 
 form.addEventListener("submit", (event) => {
@@ -50,20 +55,26 @@ window.addEventListener("beforeunload", (event) => {
 });
 
 function add(files) {
+  const refused = [];
   for (const file of files) {
     const row = template.content.firstElementChild.cloneNode(true);
     row.querySelector(".upload-name").textContent = file.name;
     row.querySelector(".upload-size").textContent = megabytes(file.size);
-    const item = { file, row, state: "ready", url: "", request: null };
+    row.querySelector(".upload-progress").setAttribute("aria-label", `Upload of ${file.name}`);
+    const item = { file, row, state: "ready", reason: "", url: "", request: null };
     row.querySelector(".upload-cancel").addEventListener("click", () => remove(item));
     items.push(item);
     list.append(row);
+    label(item, "Remove");
+    note(item, "Ready");
     const refusal = check(file);
-    if (refusal) refuse(item, refusal);
-    else note(item, "Ready");
+    if (refusal) {
+      refuse(item, refusal);
+      refused.push(item);
+    }
   }
   list.hidden = items.length === 0;
-  say(`${countOf("ready")} ready to upload.`);
+  say(`${countOf("ready")} ready to upload. ${reasons(refused)}`);
 }
 
 /** What the server would say too, without sending anything first. */
@@ -115,7 +126,13 @@ function send(item) {
       const seconds = (performance.now() - began) / 1000;
       bar.value = Math.round(share * 100);
       const rate = seconds > 0.3 ? `, ${megabytes(event.loaded / seconds)}/s` : "";
-      note(item, share < 1 ? `${bar.value}%${rate}` : "Checking the file…");
+      note(item, `${bar.value}%${rate}`);
+    });
+    request.upload.addEventListener("load", () => {
+      // The server has it all and goes on with it, whether we wait for the answer or not.
+      item.state = "checking";
+      item.row.querySelector(".upload-cancel").disabled = true;
+      note(item, "Checking the file…");
     });
     request.addEventListener("load", () => {
       const answer = request.response;
@@ -152,7 +169,7 @@ function finish() {
     window.location.assign(form.dataset.listUrl);
   } else {
     done.hidden = sent.length === 0;
-    say(`${sent.length} uploaded, ${refused.length} not. The reasons stand beside the names.`);
+    say(`${sent.length} uploaded, ${refused.length} not. ${reasons(refused)}`);
   }
 }
 
@@ -170,10 +187,16 @@ function accept(item, url) {
 
 function refuse(item, sentence) {
   item.state = "refused";
+  item.reason = sentence;
   item.row.classList.add("is-refused");
   item.row.querySelector(".upload-progress").hidden = true;
   note(item, `Not uploaded. ${sentence}`);
   label(item, "Remove");
+}
+
+/** For who cannot see the rows: which files were refused, and why. */
+function reasons(refused) {
+  return refused.map((item) => `${item.file.name} not uploaded: ${item.reason}`).join(" ");
 }
 
 function remove(item) {
@@ -199,6 +222,7 @@ function note(item, text) {
 
 function label(item, text) {
   const cancel = item.row.querySelector(".upload-cancel");
+  cancel.disabled = false;
   cancel.textContent = text;
   cancel.setAttribute("aria-label", `${text} ${item.file.name}`);
 }
@@ -213,5 +237,6 @@ function countOf(state) {
 
 function megabytes(bytes) {
   const size = bytes / 1024 / 1024;
+  if (bytes > 0 && size < 0.1) return "under 0.1 MB";
   return `${size < 10 ? size.toFixed(1) : Math.round(size)} MB`;
 }

@@ -60,8 +60,42 @@ def test_a_click_on_a_face_seeks_the_player(
     face = page.locator(".face a").nth(5)
     face.click()
     _expect_time(page, face.get_attribute("data-seek"))
-    expect(page.locator(".face").nth(5)).to_have_class(re.compile("is-here"))
+    expect(face).to_have_class(re.compile("is-here"))
     assert page.url.endswith(analyzed.path), "the link itself was not followed"
+
+
+def test_a_click_on_a_timeline_seeks_to_its_place(
+    page: Page, analyzed: Analyzed, complaints: list[str]
+) -> None:
+    page.goto(analyzed.path)
+    _wait_for_video(page)
+    timeline = page.locator(".timeline-svg").first
+    timeline.scroll_into_view_if_needed()
+    box = timeline.bounding_box()
+    assert box is not None
+    # High up in the middle, where this clip has no mark.
+    timeline.click(position={"x": box["width"] / 2, "y": 3})
+    length = float(timeline.get_attribute("data-length") or "nan")
+    _expect_time(page, str(length / 2))
+    lines = page.locator(".playhead")
+    for line in lines.all():
+        expect(line).to_have_attribute("x1", re.compile(r"^(49|50)"))
+    assert lines.count() == page.locator(".person").count()
+
+
+def test_the_player_lights_up_everybody_of_its_moment(
+    page: Page, analyzed: Analyzed, complaints: list[str]
+) -> None:
+    page.goto(analyzed.path)
+    _wait_for_video(page)
+    face = page.locator(".person").nth(1).locator(".face a").nth(4)
+    moment = face.get_attribute("data-seek")
+    face.click()
+    _expect_time(page, moment)
+    page.wait_for_timeout(400)  # The player's own report of its time comes later.
+    expect(face).to_have_class(re.compile("is-here"))
+    for lit in page.locator(".is-here").all():
+        expect(lit).to_have_attribute("data-seek", str(moment))
 
 
 def test_the_keyboard_seeks_along_the_timeline(
@@ -100,6 +134,9 @@ def test_a_file_the_browser_cannot_play_is_offered_as_a_download(
     page.goto(analyzed.path)
     expect(page.locator("#player-failed")).to_be_visible()
     expect(page.locator("#player")).to_be_hidden()
+    page.locator(".face a").last.click()
+    expect(page.locator("#player-failed")).to_be_in_viewport()
+    assert page.url.endswith(analyzed.path), "a click led to a file that cannot be played"
 
 
 def test_without_javascript_everything_can_be_read(

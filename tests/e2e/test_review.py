@@ -6,6 +6,7 @@ against inline scripts and styles breaks an admin page silently.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -80,12 +81,25 @@ def test_a_click_on_a_face_shows_its_moment(staff: Page, review_page: str) -> No
     face = staff.locator(".fv-face a").last
     moment = float(face.get_attribute("data-seek") or "nan")
     assert moment > 0
-    staff.wait_for_function("document.getElementById('fv-player').readyState >= 1")
+    staff.wait_for_function("document.getElementById('player').readyState >= 1")
     face.click()
     staff.wait_for_function(
-        "moment => Math.abs(document.getElementById('fv-player').currentTime - moment) < 0.05",
+        "moment => Math.abs(document.getElementById('player').currentTime - moment) < 0.05",
         arg=moment,
     )
+    assert staff.url.endswith(review_page)
+
+
+def test_a_video_the_browser_cannot_play_is_offered_as_a_download(
+    staff: Page, review_page: str
+) -> None:
+    staff.route("**/video/", lambda route: route.fulfill(status=200, body=b"not a video"))
+    staff.goto(review_page)
+    notice = staff.locator("#player-failed")
+    expect(notice.get_by_role("link")).to_have_attribute("href", re.compile(r"\?download$"))
+    expect(staff.locator("#player")).to_be_hidden()
+    staff.locator(".fv-face a").last.click()
+    expect(notice).to_be_in_viewport()
     assert staff.url.endswith(review_page)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from tests.webapp.outcomes import a_face, an_outcome
+from tests.webapp.outcomes import an_outcome
 from webapp.submissions import queue, storage
-from webapp.submissions.models import Analysis, State, Submission, VoteChoice, media_storage
+from webapp.submissions.models import Analysis, State, Submission, media_storage
 from webapp.submissions.outcomes import Outcome
 
 MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(range(256)) * 8
@@ -53,13 +53,6 @@ def fail(submission: Submission, code: str, sentence: str) -> Analysis:
     queue.fail(lease, code, sentence)
     analysis.refresh_from_db()
     return analysis
-
-
-def many_faces(count: int) -> dict[str, Any]:
-    """Fields of an outcome whose second person has this many faces."""
-    faces = [a_face(1, 1, VoteChoice.REAL, 0.25)]
-    faces += [a_face(number, 2, VoteChoice.FAKE, 0.75) for number in range(2, count + 1)]
-    return {"faces": tuple(faces)}
 
 
 def _claimed(submission: Submission) -> tuple[Analysis, queue.Lease]:

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from tests.webapp.analyses import finished, running
 from webapp.accounts.models import ApiToken
-from webapp.submissions import admin, queue
+from webapp.submissions import admin_actions, queue
 from webapp.submissions.models import Analysis, Review, State, Submission
 
 pytestmark = pytest.mark.django_db
@@ -62,15 +62,6 @@ def test_canceling_ends_what_waits_or_runs(
     assert b"2 analyses were canceled" in page.content
     page = act(admin_client, "cancel", [done])
     assert b"Nothing was canceled" in page.content
-
-
-def test_single_analyses_are_canceled_from_their_list(
-    admin_client: Client, make_submission: MakeSubmission
-) -> None:
-    analysis = queue.enqueue(make_submission())
-    data = {"action": "cancel", "_selected_action": [str(analysis.pk)]}
-    admin_client.post("/admin/submissions/analysis/", data)
-    assert states() == [State.CANCELED]
 
 
 def test_one_submission_is_run_again_and_canceled_from_its_page(
@@ -176,11 +167,23 @@ def test_deleting_several_removes_their_files_too(
 def test_too_many_at_once_are_not_deleted(
     admin_client: Client, make_submission: MakeSubmission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "MOST_DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(admin_actions, "MOST_AT_ONCE", 2)
     chosen = [make_submission() for _ in range(3)]
     page = act(admin_client, "delete_selected", chosen, post="yes")
     assert b"at most 2 can be deleted at once" in page.content
     assert Submission.objects.count() == 3
+
+
+def test_too_many_at_once_are_not_run_again(
+    admin_client: Client, make_submission: MakeSubmission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_actions, "MOST_AT_ONCE", 2)
+    chosen = [make_submission() for _ in range(3)]
+    page = act(admin_client, "rerun", chosen[:1], select_across="1")
+    assert b"3 submissions are selected; at most 2 can be run again at once" in page.content
+    assert not Analysis.objects.exists()
+    act(admin_client, "rerun", chosen[:2])
+    assert Analysis.objects.count() == 2
 
 
 def test_deleting_an_account_removes_its_files_and_tokens(

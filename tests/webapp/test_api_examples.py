@@ -1,4 +1,4 @@
-"""The shell examples of docs/api.md are run, in their order, against a live server."""
+"""docs/api.md: its examples are run, in their order, and its list of codes is complete."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+import detector.errors
 from tests.webapp.analyses import VIDEO
 from tests.webapp.outcomes import an_outcome
 from webapp.accounts.models import ApiToken
@@ -86,3 +87,12 @@ def test_the_examples_work_as_they_stand(
     assert str(submission.pk) in shell.run(listing)
     assert "CANCELED" in shell.run(change)
     assert not Submission.objects.exists()
+
+
+def test_every_code_of_a_failed_analysis_is_listed() -> None:
+    (row,) = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| 409 |")]
+    listed = set(re.findall(r"`(\w+)`", row.partition("failed analysis")[2]))
+    raised = {error.code for error in vars(detector.errors).values() if hasattr(error, "code")}
+    # The base, a program's end, and what the worker tries again until it gives up.
+    never = {"detector_error", "stopped", "internal"}
+    assert listed == (raised - never) | {"gave_up", "timed_out"}

@@ -148,6 +148,32 @@ def test_the_refreshing_ends_with_the_last_active_row(signed_in: Client, make: M
     assert "hx-trigger" not in signed_in.get(LIST).content.decode()
 
 
+def test_a_row_deleted_elsewhere_goes_from_the_page(signed_in: Client, make: Make) -> None:
+    gone, left = make("gone.mp4"), make("left.mp4")
+    queue.delete_submission(gone)
+    rows = _rows(signed_in, gone, left)
+    assert f'<li id="row-{gone.pk}" hx-swap-oob="delete"></li>' in rows
+    assert f'id="row-{left.pk}" hx-swap-oob="true"' in rows
+    assert f"?active={left.pk}&quot;" in rows or f'?active={left.pk}"' in rows
+
+
+def test_a_list_of_which_nothing_is_left_is_loaded_again(signed_in: Client, make: Make) -> None:
+    submission = make()
+    queue.delete_submission(submission)
+    address = f"{LIST}?active={submission.pk}"
+    answer = signed_in.get(address, headers={"HX-Request": "true"})
+    assert answer["HX-Refresh"] == "true"
+
+
+def test_a_list_whose_session_ended_is_loaded_again(signed_in: Client, make: Make) -> None:
+    submission = make()
+    signed_in.logout()
+    address = f"{LIST}?active={submission.pk}"
+    answer = signed_in.get(address, headers={"HX-Request": "true"})
+    assert answer["HX-Refresh"] == "true"
+    assert b"clip.mp4" not in answer.content
+
+
 def test_nonsense_among_the_active_ids_is_passed_over(signed_in: Client, make: Make) -> None:
     submission = make()
     answer = signed_in.get(

@@ -1,4 +1,4 @@
-"""One submission: live while it is analyzed, then the verdict with all its evidence."""
+"""One submission with its result: the verdict and all its evidence, a failure, deleting."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
 
-from tests.webapp.evidence import a_video, fail, finish, many_faces, run
+from tests.webapp.evidence import a_video, fail, finish, run
 from tests.webapp.outcomes import a_face
 from webapp.submissions import queue
 from webapp.submissions.models import State, Submission, VerdictChoice, VoteChoice
@@ -32,70 +31,6 @@ def signed_in(client: Client, alice: User) -> Client:
     return client
 
 
-# --- while it is analyzed -----------------------------------------------------------------
-
-
-def test_a_waiting_analysis_tells_its_place(signed_in: Client, submission: Submission) -> None:
-    page = _page(signed_in, submission)
-    assert "Waiting: next in the queue" in page
-    assert f'hx-get="/submissions/{submission.pk}/status/' in page
-    assert "aria-current" not in _stages(page)
-
-
-def test_a_running_analysis_marks_its_stage(signed_in: Client, submission: Submission) -> None:
-    run(submission, stage="predict", percent=64)
-    page = _page(signed_in, submission)
-    assert "Being analyzed: 64%" in page
-    assert 'value="64"' in page
-    statuses = re.findall(r'class="stage is-(\w+)"', page)
-    assert statuses == ["done", "done", "done", "current", "waiting", "waiting"]
-
-
-def test_sampling_frames_is_part_of_finding_faces(
-    signed_in: Client, submission: Submission
-) -> None:
-    run(submission, stage="sample")
-    assert re.findall(r'class="stage is-(\w+)"', _page(signed_in, submission))[1] == "current"
-
-
-def test_a_second_attempt_is_told(signed_in: Client, submission: Submission) -> None:
-    lease = queue.claim(submission.analyses.get().pk, worker="lost")
-    assert lease is not None
-    queue.retry(lease, "the worker died")
-    assert "attempt 2 of 3" in _page(signed_in, submission)
-
-
-def test_the_fragment_is_only_the_live_part(signed_in: Client, submission: Submission) -> None:
-    run(submission, stage="detect", percent=12)
-    fragment = _status(signed_in, submission)
-    assert "<html" not in fragment
-    assert "<title>12% – interview.mp4" in fragment
-    assert 'hx-trigger="every 2s"' in fragment
-
-
-def test_a_screen_reader_hears_of_a_new_stage_only(
-    signed_in: Client, submission: Submission
-) -> None:
-    run(submission, stage="detect")
-    fragment = _status(signed_in, submission)
-    assert 'id="announcement" hx-swap-oob="innerHTML">Being analyzed' in fragment
-    seen = re.search(r"seen=([^\"&]+)", fragment)
-    assert seen is not None
-    assert 'id="announcement"' not in _status(signed_in, submission, f"?seen={seen.group(1)}")
-
-
-def test_the_fragment_turns_into_the_result(signed_in: Client, submission: Submission) -> None:
-    finish(submission)
-    fragment = _status(signed_in, submission, "?seen=RUNNING-Judge")
-    assert "hx-get" not in fragment
-    assert "Verdict: Fake." in fragment
-    assert 'id="trust"' in fragment
-    assert 'id="face-3"' in fragment
-
-
-# --- the result ---------------------------------------------------------------------------
-
-
 def test_the_verdict_is_in_words_with_its_count(signed_in: Client, submission: Submission) -> None:
     finish(submission)
     page = _page(signed_in, submission)
@@ -108,13 +43,13 @@ def test_each_face_is_marked_by_its_own_vote(signed_in: Client, submission: Subm
     """The video is FAKE; the first face was voted REAL and has to look so."""
     finish(submission)
     page = _page(signed_in, submission)
-    marks = re.findall(r'class="mark is-(\w+)" data-seek="([\d.]+)" data-face="(\d+)"', page)
+    marks = re.findall(r'href="#face-(\d+)" class="mark is-(\w+)" data-seek="([\d.]+)"', page)
     assert re.findall(r'<li class="face is-(\w+)" id="face-(\d+)"', page) == [
         ("real", "1"),
         ("fake", "2"),
         ("fake", "3"),
     ]
-    assert marks == [("real", "0.000", "1"), ("fake", "0.200", "2"), ("fake", "0.400", "3")]
+    assert marks == [("1", "real", "0.000"), ("2", "fake", "0.200"), ("3", "fake", "0.400")]
     for number, vote, probability in ((1, "real", "19%"), (2, "fake", "62%"), (3, "fake", "88%")):
         face = re.search(rf'id="face-{number}".*?</li>', page, re.DOTALL)
         assert face is not None
@@ -291,35 +226,12 @@ def test_canceling_what_has_ended_says_so(signed_in: Client, submission: Submiss
     assert analysis.state == State.SUCCEEDED
 
 
-def test_two_hundred_faces_take_few_queries(
-    signed_in: Client,
-    submission: Submission,
-    django_assert_max_num_queries: DjangoAssertNumQueries,
-) -> None:
-    finish(submission, **many_faces(200))
-    with django_assert_max_num_queries(14):
-        page = _page(signed_in, submission)
-    assert page.count('class="face is-') == 200
-    assert page.count('class="mark is-') == 200
-
-
 def _page(signed_in: Client, submission: Submission) -> str:
     answer = signed_in.get(submission.get_absolute_url())
     assert answer.status_code == 200
     page = answer.content.decode()
     assert "style=" not in page
     return page
-
-
-def _status(signed_in: Client, submission: Submission, query: str = "") -> str:
-    answer = signed_in.get(
-        f"/submissions/{submission.pk}/status/{query}", headers={"HX-Request": "true"}
-    )
-    return answer.content.decode()
-
-
-def _stages(page: str) -> str:
-    return page[page.index('class="stages"') : page.index("</ol>")]
 
 
 def _checkpoint(folder: Path, sha256: str) -> Path:

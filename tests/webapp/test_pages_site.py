@@ -163,7 +163,7 @@ def test_waiting_times_are_round(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize("length", [0.0, 0.04, 1.0, 12.5, 61.0, 1800.0, 36000.0])
 def test_a_timeline_has_few_and_ordered_ticks(length: float) -> None:
-    ticks = [float(tick.x.rstrip("%")) for tick in build([], length).ticks]
+    ticks = [float(tick.x.rstrip("%")) for tick in build([], [], length).ticks]
     assert 1 <= len(ticks) <= 12
     assert ticks == sorted(ticks)
     assert all(0 <= x <= 100 for x in ticks)

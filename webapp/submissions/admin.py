@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.actions import delete_selected as ask_and_delete
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
@@ -17,15 +17,15 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect
-from django.template.loader import render_to_string
 from django.urls import path
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from . import queue, reports
-from .admin_analyses import AnalysisAdmin, cancel_all, votes_of
+from .admin_actions import cancel_all, csv_download, run_again, too_many
+from .admin_analyses import AnalysisAdmin
+from .admin_cells import labels_of, thumbnails, votes_of, when_and_whose
 from .admin_evidence import SubmissionChangeList, evidence, search
 from .admin_filters import (
     CheckpointFilter,
@@ -37,9 +37,6 @@ from .admin_filters import (
 )
 from .models import ACTIVE_STATES, Analysis, Review, Submission
 from .templatetags.framevote import analysis_badge
-
-MOST_DELETED_AT_ONCE = 500
-"""The page that asks sends every id back as a form field, and Django takes a thousand."""
 
 admin.site.register(Analysis, AnalysisAdmin)
 admin.site.site_header = "FrameVote review"
@@ -138,10 +135,7 @@ class SubmissionAdmin(admin.ModelAdmin):
 
     @admin.display(description="faces")
     def faces(self, submission: Any) -> SafeString:
-        return render_to_string(
-            "admin/framevote/_thumbs.html",
-            {"analysis": submission.shown_analysis, "faces": submission.shown_faces},
-        )
+        return thumbnails(submission.shown_analysis, submission.shown_faces)
 
     @admin.display(description="video", ordering="original_name")
     def video_name(self, submission: Submission) -> str:
@@ -157,17 +151,11 @@ class SubmissionAdmin(admin.ModelAdmin):
 
     @admin.display(description="uploaded", ordering="created_at")
     def uploaded(self, submission: Submission) -> SafeString:
-        return format_html(
-            '<span class="fv-nowrap">{}</span><br><span class="fv-quiet">{}</span>',
-            f"{submission.created_at:%Y-%m-%d %H:%M}",
-            submission.owner.get_username() if submission.owner else "anonymous",
-        )
+        return when_and_whose(submission.created_at, submission)
 
     @admin.display(description="reviews")
     def labels(self, submission: Submission) -> SafeString:
-        return render_to_string(
-            "admin/framevote/_labels.html", {"reviews": submission.reviews.all()}
-        )
+        return labels_of(submission)
 
     # The page -----------------------------------------------------------------
 
@@ -215,21 +203,8 @@ class SubmissionAdmin(admin.ModelAdmin):
 
     @admin.action(description="Run the analysis again", permissions=["change"])
     def rerun(self, request: HttpRequest, queryset: QuerySet[Submission]) -> None:
-        started = busy = 0
-        for submission in queryset.select_related(None):
-            try:
-                queue.enqueue(submission)
-                started += 1
-            except queue.AlreadyActive:
-                busy += 1
-        if started:
-            self.message_user(request, f"{_counted(started)} put in the queue again.")
-        if busy:
-            self.message_user(
-                request,
-                f"{_counted(busy)} left alone: an analysis is under way already.",
-                messages.WARNING,
-            )
+        if not too_many(self, request, queryset, "run again"):
+            run_again(self, request, queryset.select_related(None))
 
     @admin.action(description="Cancel the analysis", permissions=["change"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Submission]) -> None:
@@ -242,11 +217,7 @@ class SubmissionAdmin(admin.ModelAdmin):
     def export_csv(
         self, request: HttpRequest, queryset: QuerySet[Submission]
     ) -> StreamingHttpResponse:
-        return StreamingHttpResponse(
-            reports.csv_lines(queryset),
-            content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="{reports.filename()}"'},
-        )
+        return csv_download(reports.csv_lines(queryset), "submissions")
 
     # Deleting -----------------------------------------------------------------
 
@@ -254,14 +225,7 @@ class SubmissionAdmin(admin.ModelAdmin):
     def delete_selected(
         self, request: HttpRequest, queryset: QuerySet[Submission]
     ) -> HttpResponseBase | None:
-        count = queryset.count()
-        if count > MOST_DELETED_AT_ONCE:
-            self.message_user(
-                request,
-                f"{count} submissions are selected; at most {MOST_DELETED_AT_ONCE} "
-                "can be deleted at once.",
-                messages.ERROR,
-            )
+        if too_many(self, request, queryset, "deleted"):
             return None
         return ask_and_delete(self, request, queryset)
 
@@ -279,7 +243,3 @@ class SubmissionAdmin(admin.ModelAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Submission]) -> None:
         for submission in queryset:
             queue.delete_submission(submission)
-
-
-def _counted(number: int) -> str:
-    return "1 submission was" if number == 1 else f"{number} submissions were"

@@ -1,13 +1,10 @@
-"""What the review pages show of analyses: a few faces per row, all of them on a page.
+"""What the review pages show of analyses: a few faces per row, the evidence on a page.
 
 A list page costs the same few queries whether it shows ten rows or a hundred.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import reduce
-from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +14,9 @@ from django.http import HttpRequest
 
 from . import presentation
 from .latest import newest_analyses, with_analyses
-from .models import Analysis, Face, Review, State, Submission
+from .models import Analysis, Review, State, Submission
 from .ownership import mine
-
-FACES_PER_ROW = 4
-FACES_PER_PERSON = 120
-"""A thorough look at half an hour has ten thousand faces; the page offers the rest."""
+from .shown_faces import all_asked_for, faces_per_row
 
 
 class SubmissionChangeList(ChangeList):
@@ -35,37 +29,25 @@ class SubmissionChangeList(ChangeList):
         )
         self.result_list = list(rows)
         newest = newest_analyses(self.result_list)
-        faces = faces_of(newest.values())
+        faces = faces_per_row(newest.values())
         for submission in self.result_list:
             analysis = newest.get(submission.pk)
             submission.shown_analysis = analysis
             submission.shown_faces = faces.get(analysis.pk, []) if analysis else []
 
 
-def faces_of(analyses: Iterable[Analysis]) -> dict[UUID, list[Face]]:
-    """A few faces of each analysis, spread over its video, in one query."""
-    wanted = [
-        Q(
-            analysis=analysis.pk,
-            # There are at least as many faces as votes; a number too many is not found.
-            number__in=spread(analysis.votes_real + analysis.votes_fake, FACES_PER_ROW),
+class AnalysisChangeList(ChangeList):
+    """The list of analyses, with faces and with the reviews of their submissions."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: Any = self.result_list.prefetch_related(
+            Prefetch("submission__reviews", queryset=Review.objects.select_related("reviewer"))
         )
-        for analysis in analyses
-        if analysis.state == State.SUCCEEDED
-    ]
-    found: dict[UUID, list[Face]] = {}
-    if wanted:
-        faces = Face.objects.filter(reduce(or_, wanted)).order_by("analysis", "number")
-        for face in faces.defer("predictions"):
-            found.setdefault(face.analysis_id, []).append(face)
-    return found
-
-
-def spread(total: int, wanted: int) -> Sequence[int]:
-    """The numbers of ``wanted`` faces out of ``total``, evenly apart: 10, 3 ▸ 2, 6, 9."""
-    if total <= wanted:
-        return range(1, wanted + 1)
-    return [(2 * i + 1) * total // (2 * wanted) + 1 for i in range(wanted)]
+        self.result_list = list(rows)
+        faces = faces_per_row(self.result_list)
+        for analysis in self.result_list:
+            analysis.shown_faces = faces.get(analysis.pk, [])
 
 
 def evidence(
@@ -76,19 +58,15 @@ def evidence(
         submission.analyses.all(), key=lambda a: (a.created_at, str(a.pk)), reverse=True
     )
     shown = analysis or next((a for a in analyses if a.state == State.SUCCEEDED), None)
-    everything = "faces" in request.GET
     return {
         "submission": submission,
         "analyses": analyses,
         "newest": analyses[0] if analyses else None,
         "shown": shown,
-        "result": presentation.result(shown, submission)
+        "result": presentation.result(shown, submission, all_asked_for(request))
         if shown is not None and shown.state == State.SUCCEEDED
         else None,
         "playable": presentation.playable(submission),
-        "faces_per_person": ":" if everything else f":{FACES_PER_PERSON}",
-        "most_faces": FACES_PER_PERSON,
-        "everything": everything,
         "may_open_page": mine(request).filter(pk=submission.pk).exists(),
         "other_reviews": Review.objects.filter(submission=submission)
         .exclude(reviewer=request.user.pk)

@@ -1,4 +1,8 @@
-"""Filters of the review lists: by what the newest analysis and the reviewers say."""
+"""Filters of the review lists.
+
+The list of submissions is filtered by what the newest analysis says, that of
+analyses by what each of them says itself; owners and reviews belong to the submission.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 
 from .latest import newest, newest_analysis_is
@@ -15,6 +20,8 @@ from .models import Analysis, Review, State, Submission, VerdictChoice
 
 Choices = list[tuple[str, str]]
 Submissions = QuerySet[Submission]
+Rows = QuerySet[Any]
+"""Submissions or analyses."""
 
 
 class VerdictFilter(admin.SimpleListFilter):
@@ -61,11 +68,22 @@ class CheckpointFilter(admin.SimpleListFilter):
         return newest_analysis_is(queryset, checkpoint_sha256=wanted) if wanted else queryset
 
 
+class AnalysisCheckpointFilter(CheckpointFilter):
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        wanted = self.value()
+        return queryset.filter(checkpoint_sha256=wanted) if wanted else queryset
+
+
 class ReviewFilter(admin.SimpleListFilter):
     """Whether and how submissions were labeled by anybody."""
 
     title = "review"
     parameter_name = "review"
+    submission = "pk"
+
+    def verdict(self) -> Combinable:
+        """The verdict that a label is compared with."""
+        return newest("verdict")
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         labels = [(truth.value, f"labeled {truth.label}") for truth in Review.GroundTruth]
@@ -76,8 +94,8 @@ class ReviewFilter(admin.SimpleListFilter):
             ("differs", "label differs from verdict"),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: Submissions) -> Submissions:
-        reviews = Review.objects.filter(submission=OuterRef("pk"))
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        reviews = Review.objects.filter(submission=OuterRef(self.submission))
         match self.value():
             case None:
                 return queryset
@@ -87,12 +105,17 @@ class ReviewFilter(admin.SimpleListFilter):
                 return queryset.filter(Exists(reviews))
             case "differs":
                 decided = [Review.GroundTruth.REAL, Review.GroundTruth.FAKE]
-                other = reviews.filter(label__in=decided).exclude(label=OuterRef("newest_verdict"))
-                return queryset.alias(newest_verdict=newest("verdict")).filter(
-                    Exists(other), newest_verdict__in=decided
-                )
+                other = reviews.filter(label__in=decided).exclude(label=OuterRef("said"))
+                return queryset.alias(said=self.verdict()).filter(Exists(other), said__in=decided)
             case label:
                 return queryset.filter(Exists(reviews.filter(label=label)))
+
+
+class AnalysisReviewFilter(ReviewFilter):
+    submission = "submission"
+
+    def verdict(self) -> Combinable:
+        return F("verdict")
 
 
 class UploadDateFilter(admin.DateFieldListFilter):
@@ -101,12 +124,19 @@ class UploadDateFilter(admin.DateFieldListFilter):
         self.title = "upload date"
 
 
+class QueueDateFilter(admin.DateFieldListFilter):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "date"
+
+
 class OwnerFilter(admin.SimpleListFilter):
     """By typed user name: a list of all users would be as long as the site is popular."""
 
     title = "owner"
     parameter_name = "owner"
     template = "admin/framevote/owner_filter.html"
+    owner = "owner"
 
     ANONYMOUS = ":anonymous"
     """No user name may contain a colon."""
@@ -114,13 +144,13 @@ class OwnerFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(self.ANONYMOUS, "anonymous visitors")]
 
-    def queryset(self, request: HttpRequest, queryset: Submissions) -> Submissions:
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
         value = (self.value() or "").strip()
         if not value:
             return queryset
         if value == self.ANONYMOUS:
-            return queryset.filter(owner=None)
-        return queryset.filter(owner__username__iexact=value)
+            return queryset.filter(**{self.owner: None})
+        return queryset.filter(**{f"{self.owner}__username__iexact": value})
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """One entry: what the form in the template needs."""
@@ -140,3 +170,7 @@ class OwnerFilter(admin.SimpleListFilter):
             "is_anonymous": value == self.ANONYMOUS,
             "typed": "" if value == self.ANONYMOUS else value,
         }
+
+
+class AnalysisOwnerFilter(OwnerFilter):
+    owner = "submission__owner"

@@ -12,9 +12,12 @@ from typing import Any
 
 from django.conf import settings
 
-from . import model_cards, queue, timeline, wording
+from . import model_cards, queue, shown_faces, timeline, wording
 from .file_types import PLAYED_BY_BROWSERS, extension
 from .models import Analysis, Face, Person, SamplingLevel, State, Submission
+
+MARKS_PER_PERSON = 360
+"""More would lie on top of each other, even where all faces are shown."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,18 @@ class PersonView:
 
     person: Person
     faces: Sequence[Face]
+    """Those that are shown; see :mod:`.shown_faces`."""
+    found: int
     timeline: timeline.Timeline
 
     @property
     def total(self) -> int:
         return self.person.votes_real + self.person.votes_fake
+
+    @property
+    def in_part(self) -> bool:
+        """Whether more faces were found than are shown."""
+        return len(self.faces) < self.found
 
 
 @dataclass(frozen=True)
@@ -102,13 +112,13 @@ def progress(analysis: Analysis) -> Progress:
     )
 
 
-def result(analysis: Analysis, submission: Submission) -> Result:
-    """The evidence of a finished analysis, in two queries."""
-    people = list(analysis.people.order_by("number"))
-    faces = list(analysis.faces.order_by("number"))
-    by_person: dict[int, list[Face]] = {person.pk: [] for person in people}
-    for face in faces:
-        by_person[face.person_id].append(face)
+def result(analysis: Analysis, submission: Submission, everything: bool = False) -> Result:
+    """The evidence of a finished analysis in four queries, however many faces there are.
+
+    ``everything`` shows every face; else a long video's are shown in part.
+    """
+    faces = shown_faces.faces_by_person(analysis, everything)
+    found = sum(len(of_person.moments) for of_person in faces.values())
     fake, real = analysis.votes_fake, analysis.votes_real
     seconds = {str(k): float(v) for k, v in analysis.seconds.items()}
     total = seconds.pop("total", None)
@@ -118,16 +128,12 @@ def result(analysis: Analysis, submission: Submission) -> Result:
         sentence=wording.verdict_sentence(analysis.verdict, fake, real),
         reasons=[wording.reason_sentence(code) for code in reason_codes(analysis)],
         people=[
-            PersonView(
-                person=person,
-                faces=by_person[person.pk],
-                timeline=timeline.build(by_person[person.pk], submission.duration_s),
-            )
-            for person in people
+            _person_view(person, faces.get(person.pk, shown_faces.PersonFaces()), submission)
+            for person in analysis.people.order_by("number")
         ],
         voting=fake + real,
-        faces=len(faces),
-        not_counting=sum(not face.counts for face in faces),
+        faces=found,
+        not_counting=analysis.faces.filter(counts=False).count(),
         fake_share=f"{100 * fake / (fake + real):.2f}%" if fake + real else "0%",
         probability_x=f"{2 + 96 * (analysis.probability_fake or 0):.2f}%",
         card=model_cards.find(analysis.checkpoint_name, analysis.checkpoint_sha256),
@@ -170,6 +176,18 @@ def select(analyses: Iterable[Analysis], wanted: uuid.UUID | None) -> Analysis |
     if wanted is None:
         return ordered[-1] if ordered else None
     return next((a for a in ordered if a.pk == wanted), None)
+
+
+def _person_view(
+    person: Person, faces: shown_faces.PersonFaces, submission: Submission
+) -> PersonView:
+    marked = shown_faces.evenly(faces.shown, MARKS_PER_PERSON)
+    return PersonView(
+        person=person,
+        faces=faces.shown,
+        found=len(faces.moments),
+        timeline=timeline.build(marked, faces.moments, submission.duration_s),
+    )
 
 
 def _stages(analysis: Analysis) -> list[Stage]:

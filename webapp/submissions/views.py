@@ -15,6 +15,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRefresh
 
 from . import listing, model_cards, presentation, queue, wording
 from .access import account_if_demanded
@@ -22,6 +23,7 @@ from .forms import FilterForm, SamplingForm
 from .latest import with_analyses
 from .models import Analysis, SamplingLevel, State
 from .ownership import mine, mine_or_404
+from .shown_faces import all_asked_for
 
 PAGE_SIZE = 20
 
@@ -59,8 +61,22 @@ def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @account_if_demanded
 @never_cache
 def status(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """The live part of the page, for htmx; it becomes the result when there is one."""
-    context = _detail_context(request, pk)
+    """The live part of the page, for htmx; it becomes the result when there is one.
+
+    ``?part=others`` is only what stands below a result: an earlier one stays as it is,
+    player and all, while a new analysis of the same video runs.
+    """
+    try:
+        if request.GET.get("part") == "others":
+            context = _chosen(request, pk)
+            context["ended"] = not context["busy"]
+            return render(request, "submissions/_others.html", context)
+        context = _detail_context(request, pk)
+    except Http404:
+        if request.htmx:  # type: ignore[attr-defined]
+            # Deleted elsewhere, or logged out: without an answer the page would ask for ever.
+            return HttpResponseClientRefresh()
+        raise
     progress = context["progress"]
     context["fragment"] = True
     context["announce"] = progress is None or progress.seen != request.GET.get("seen")
@@ -119,6 +135,22 @@ def models(request: HttpRequest) -> HttpResponse:
 
 
 def _detail_context(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
+    """The chosen analysis as its page shows it."""
+    context = _chosen(request, pk)
+    submission, analysis = context["submission"], context["analysis"]
+    return {
+        **context,
+        "progress": presentation.progress(analysis) if analysis.is_active else None,
+        "result": presentation.result(analysis, submission, all_asked_for(request))
+        if analysis.state == State.SUCCEEDED
+        else None,
+        "remedy": wording.remedy(analysis.error_code),
+        "playable": presentation.playable(submission),
+    }
+
+
+def _chosen(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
+    """A submission, its analyses, and the one that is asked for."""
     submission = mine_or_404(request, pk)
     analyses = list(submission.analyses.order_by("created_at", "id"))
     analysis = presentation.select(analyses, _wanted_analysis(request))
@@ -129,12 +161,6 @@ def _detail_context(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
         "analysis": analysis,
         "analyses": analyses,
         "busy": any(a.is_active for a in analyses),
-        "progress": presentation.progress(analysis) if analysis.is_active else None,
-        "result": presentation.result(analysis, submission)
-        if analysis.state == State.SUCCEEDED
-        else None,
-        "remedy": wording.remedy(analysis.error_code),
-        "playable": presentation.playable(submission),
         "sampling_levels": SamplingLevel.choices,
     }
 
@@ -159,8 +185,13 @@ def _active_rows(request: HttpRequest) -> HttpResponse:
         except ValueError:
             continue
     rows = listing.rows(with_analyses(mine(request).filter(pk__in=wanted)))
+    if wanted and not rows:
+        # All deleted elsewhere, or logged out: the whole list is out of date.
+        return HttpResponseClientRefresh()
+    found = {row.submission.pk for row in rows}
     context = {
         "rows": rows,
+        "gone": [pk for pk in wanted if pk not in found],
         "active": listing.active_ids(rows),
         "here": request.htmx.current_url_abs_path or "",  # type: ignore[attr-defined]
     }

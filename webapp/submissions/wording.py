@@ -143,5 +143,5 @@ def _of(part: int, total: int) -> str:
     if total == 1:
         return "its only voting face"
     if part == total:
-        return f"all {total} voting faces"
-    return f"{part} of {total} voting faces"
+        return f"all {total:,} voting faces"
+    return f"{part:,} of {total:,} voting faces"
