@@ -65,7 +65,8 @@ class LoadedCheckpoint:
         self.metadata = metadata
         self.model = model
         self.device = device
-        self._call = tf.function(lambda inputs: model(inputs, training=False))
+        # Nothing for autograph to rewrite, and its files stay in /tmp if the process is killed.
+        self._call = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
 
     @property
     def id(self) -> CheckpointId:

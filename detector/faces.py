@@ -79,6 +79,7 @@ class FaceFinder:
             stage._model = tf.function(
                 stage.model,
                 input_signature=[tf.TensorSpec((None, side, side, 3), tf.float32)],
+                autograph=False,
             )
 
     def find(self, images: Sequence[Image]) -> list[list[DetectedFace]]:

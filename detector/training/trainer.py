@@ -225,7 +225,7 @@ class Trainer:
             print(f"resuming at step {int(self.step)}", file=sys.stderr)
         # Only now: settings that build no network must not claim the folder.
         self._remember_settings()
-        self._train_step = tf.function(self._step, reduce_retracing=True)
+        self._train_step = tf.function(self._step, reduce_retracing=True, autograph=False)
 
     def fit(self, sources: list[Source]) -> None:
         """Train up to ``config.steps``; history goes to ``history.jsonl``."""
