@@ -177,25 +177,6 @@ def vfr_times_ms() -> list[int]:
     return [40 * i for i in range(25)] + [1000 + 100 * i for i in range(10)]
 
 
-def sound_first(path: Path, *, pictures_after_s: float, codec: str = "libx264") -> Path:
-    """A tone from the start, and half a second of pictures that begin later."""
-    tone = audio_only(path.with_name(path.name + ".tone.mp4"), seconds=pictures_after_s + 0.5)
-    mute = one_person(path.with_name(path.name + ".mute.mp4"), seconds=0.5, codec=codec)
-    with av.open(str(path), "w") as output, av.open(str(tone)) as t, av.open(str(mute)) as m:
-        sound = output.add_stream_from_template(t.streams.audio[0])
-        picture = output.add_stream_from_template(m.streams.video[0])
-        for source, target, delay_s in ((t, sound, 0.0), (m, picture, pictures_after_s)):
-            for packet in source.demux():
-                if packet.dts is not None and packet.pts is not None and packet.time_base:
-                    delay = round(delay_s / packet.time_base)
-                    packet.pts, packet.dts = packet.pts + delay, packet.dts + delay
-                    packet.stream = target
-                    output.mux(packet)
-    tone.unlink()
-    mute.unlink()
-    return path
-
-
 def truncated(path: Path, *, keep: float = 0.5, seconds: float = 2.0) -> Path:
     """An MP4 that promises all its frames (25 a second); about ``keep`` of them are there."""
     whole = path.with_name(path.name + ".whole.mp4")

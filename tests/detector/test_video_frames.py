@@ -68,12 +68,31 @@ def test_time_is_the_containers_and_starts_at_zero(tmp_path: Path, name: str) ->
     assert times == pytest.approx([i / 25 for i in range(40)], abs=0.002)
 
 
+def sound_first(path: Path, *, pictures_after_s: float, codec: str = "libx264") -> Path:
+    """A tone from the start, and half a second of pictures that begin later."""
+    tone = clips.audio_only(path.with_name(path.name + ".tone.mp4"), seconds=pictures_after_s + 0.5)
+    mute = clips.one_person(path.with_name(path.name + ".mute.mp4"), seconds=0.5, codec=codec)
+    with av.open(str(path), "w") as output, av.open(str(tone)) as t, av.open(str(mute)) as m:
+        sound = output.add_stream_from_template(t.streams.audio[0])
+        picture = output.add_stream_from_template(m.streams.video[0])
+        for source, target, delay_s in ((t, sound, 0.0), (m, picture, pictures_after_s)):
+            for packet in source.demux():
+                if packet.dts is not None and packet.pts is not None and packet.time_base:
+                    delay = round(delay_s / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + delay, packet.dts + delay
+                    packet.stream = target
+                    output.mux(packet)
+    tone.unlink()
+    mute.unlink()
+    return path
+
+
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_pictures_that_begin_after_the_sound_keep_the_players_time(
     tmp_path: Path, name: str, codec: str
 ) -> None:
-    clip = clips.sound_first(tmp_path / name, pictures_after_s=2.0, codec=codec)
+    clip = sound_first(tmp_path / name, pictures_after_s=2.0, codec=codec)
     times = [frame.time_s for frame in frames_of(clip)]
     assert times == pytest.approx([2 + i / 25 for i in range(len(times))], abs=0.03)
 
