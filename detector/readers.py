@@ -1,10 +1,10 @@
 """Opens and decodes video files. Runs in the decoding child only, never in a worker.
 
-First the file's own bytes say which container it is; only that one demuxer may
-open it, and only through the file protocol, so that a playlist renamed .mp4
-opens nothing. PyAV reads the facts: it walks over all packets without decoding
-them, which gives the true number of frames and their times even where the header
-lies. OpenCV decodes, and PyAV where OpenCV cannot (AV1, and whatever follows damage).
+The file's own bytes say which container it is; only that one demuxer may open it,
+and only through the file protocol, so that a playlist renamed .mp4 opens nothing.
+PyAV reads the facts: it walks over all packets without decoding them, which gives
+the true number of frames and their times even where the header lies. OpenCV decodes,
+and PyAV where OpenCV cannot (AV1, and whatever follows damage).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import av
@@ -27,27 +26,19 @@ from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from detector.containers import Container, sniff
 from detector.domain import Image, MediaInfo
-from detector.errors import CannotDecode, DecodingLimit, NotAVideo, NoVideoStream, TooLong
+from detector.errors import CannotDecode, DecodingLimit, NoVideoStream, TooLong
 from detector.limits import Limits
 
 Beat = Callable[[], None]
 """Called once per packet or frame, so that a long silence of ours is never a healthy one."""
 
-SNIFFED_BYTES = 4096
 OPENCV_CANNOT = frozenset({"av1"})
 MAX_FRAMES_PER_SECOND = 120
 DECODING_THREADS = 2
 OUT_OF_MEMORY = (av.error.MemoryError, av.error.BlockingIOError)
 """The second: no room for the stack of another thread."""
-
-
-@dataclass(frozen=True)
-class Container:
-    """What the first bytes say."""
-
-    label: str
-    demuxer: str
 
 
 @dataclass(frozen=True)
@@ -74,31 +65,6 @@ class DecodedFrame:
 
     time_s: float
     picture: Callable[[], Image | None]
-
-
-def sniff(path: str) -> Container:
-    """The container by its magic bytes; raises `NotAVideo` for anything else."""
-    with Path(path).open("rb") as file:
-        head = file.read(SNIFFED_BYTES)
-    if head[4:8] in {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}:
-        return Container("mov" if head[4:12] == b"ftypqt  " else "mp4", "mov")
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return Container("webm" if b"webm" in head[:64] else "matroska", "matroska")
-    if head[:4] == b"RIFF" and head[8:11] == b"AVI":
-        return Container("avi", "avi")
-    if head.startswith(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")):
-        return Container("asf", "asf")
-    if head.startswith(b"\x00\x00\x01\xba"):
-        return Container("mpeg", "mpeg")
-    if head.startswith(b"\x00\x00\x01\xb3"):
-        return Container("mpegvideo", "mpegvideo")
-    if head.startswith(b"FLV\x01"):
-        return Container("flv", "flv")
-    if head.startswith(b"OggS"):
-        return Container("ogg", "ogg")
-    if _is_transport_stream(head):
-        return Container("mpegts", "mpegts")
-    raise NotAVideo("empty file" if not head else f"unknown magic bytes {head[:12].hex(' ')}")
 
 
 def read_facts(path: str, limits: Limits, beat: Beat) -> Facts:
@@ -375,15 +341,6 @@ def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
         return 0, False
     a, b, _, c, d, *_ = (int(value) for value in np.frombuffer(bytes(matrix), np.int32))
     return round(math.degrees(math.atan2(b, a)) / 90) % 4 * 90, a * d - b * c < 0
-
-
-def _is_transport_stream(head: bytes) -> bool:
-    """Sync bytes at a steady distance: 188, or 192 where times are stored in between."""
-    return any(
-        len(head) > start + 3 * size and all(head[start + n * size] == 0x47 for n in range(4))
-        for size in (188, 192)
-        for start in range(size)
-    )
 
 
 # --- limits -------------------------------------------------------------------------------

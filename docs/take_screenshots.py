@@ -55,12 +55,12 @@ def _take_all(browser: Browser, site: RunningSite, folder: Path) -> None:
     greeting = clips.one_person(folder / "birthday greeting.mp4", size=(640, 360), seconds=4.0)
     landscape = clips.no_face(folder / "landscape.mp4", seconds=2.0)
     # Long enough that all four pictures are taken before its verdict.
-    debate = clips.two_people(folder / "panel debate.mp4", seconds=20.0)
+    debate = clips.two_people(folder / "panel debate.mp4", seconds=60.0)
 
     _shoot(browser, site, "upload", "/", None, showing="#video-input")
     running = _upload(browser, site, admin, debate, "thorough")
     site.start_worker()
-    _wait_for_the_model(browser, site, admin, running)
+    _wait_for_faces(browser, site, admin, running)
     _shoot(browser, site, "progress", running, admin, showing=".stage.is-current")
     _cancel(browser, site, admin, running)
     result = _upload(browser, site, admin, interview, "standard")
@@ -130,14 +130,14 @@ def _upload(
         return page.url.removeprefix(site.url)
 
 
-def _wait_for_the_model(
-    browser: Browser, site: RunningSite, storage: StorageState, path: str
-) -> None:
-    """Until the analysis asks the model about faces, the longest stage."""
+def _wait_for_faces(browser: Browser, site: RunningSite, storage: StorageState, path: str) -> None:
+    """Until the analysis is well into finding faces, the longest stage."""
     with _page(browser, site, storage) as page:
         page.goto(path)
-        page.wait_for_selector(
-            ".stage.is-current:has-text('Judge'), #verdict-heading", timeout=PATIENCE_MS
+        page.wait_for_function(
+            "() => document.querySelector('.stage.is-current')?.innerText.includes('Find faces')"
+            " && document.querySelector('.big-progress').value >= 20",
+            timeout=PATIENCE_MS,
         )
 
 
