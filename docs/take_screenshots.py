@@ -68,7 +68,7 @@ def _take_all(browser: Browser, site: RunningSite, folder: Path) -> None:
     for clip in (greeting, landscape):
         _wait_for_verdict(browser, site, admin, _upload(browser, site, admin, clip, "quick"))
     _shoot(browser, site, "result", result, admin, showing="#verdict-heading")
-    for clip in (interview, greeting):  # So that the list has rows that run and wait.
+    for clip in (debate, greeting):  # So that the list has rows that run and wait.
         _upload(browser, site, admin, clip, "thorough")
     _shoot(browser, site, "list", "/submissions/", admin, showing="text=Waiting")
     _shoot(browser, site, "models", "/models/", None, showing=".model-card")
