@@ -70,7 +70,7 @@ def _take_all(browser: Browser, site: RunningSite, folder: Path) -> None:
     _shoot(browser, site, "result", result, admin, showing="#verdict-heading")
     for clip in (debate, greeting):  # So that the list has rows that run and wait.
         _upload(browser, site, admin, clip, "thorough")
-    _shoot(browser, site, "list", "/submissions/", admin, showing="text=Waiting")
+    _shoot(browser, site, "list", "/submissions/", admin, showing=".badge.is-queued")
     _shoot(browser, site, "models", "/models/", None, showing=".model-card")
     _shoot(browser, site, "admin", "/admin/submissions/submission/", admin, showing="#result_list")
     review = f"/admin/submissions/submission/{result.split('/')[2]}/change/"
