@@ -172,7 +172,8 @@ def _load_pictures(page: Page) -> None:
     page.wait_for_function(
         "() => [...document.querySelectorAll('video')].every(v => v.readyState >= 2 || v.error)"
     )
-    page.wait_for_timeout(300)
+    # A player turns its ring for a moment longer.
+    page.wait_for_timeout(2000 if page.locator("video").count() else 300)
 
 
 def _small(png: bytes, tallest: int) -> bytes:
