@@ -187,7 +187,7 @@ def test_templates_have_no_inline_script_or_style() -> None:
 def test_no_file_names_a_place_on_somebodys_machine() -> None:
     # Put together here, so that this file does not contain what it looks for.
     places = re.compile(
-        "|".join(rf"(?<![\w.]){p}" for p in ("/home/", "/root/", "/Users/", "/work/"))
+        "|".join(rf"(?<![\w.])/{place}/" for place in ("home", "root", "Users", "work"))
     )
     offenders = [
         f"{name(path)}: {match.group()}"
