@@ -42,6 +42,9 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # As a terminal does. What a script runs in the background, these tests
+                # perhaps, ignores Ctrl-C, and passes that on.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     @property
