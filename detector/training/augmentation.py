@@ -1,17 +1,19 @@
-"""What training does to face crops, and self-blended images.
+"""What training does to face crops that says nothing about genuine or fake.
 
-``augment`` changes what says nothing about genuine or fake: pose of the crop,
-light, compression. ``self_blend`` makes a pseudo-fake from one genuine face by
-blending it with a transformed copy of itself, which teaches the traces of
-blending rather than those of one generator (Shiohara and Yamasaki, "Detecting
-Deepfakes with Self-Blended Images", CVPR 2022; written from the paper, with
-drawn face shapes where the paper uses landmarks).
+Pose of the crop, light, things before the face, resolution, noise, compression: a
+detector that learned on clean crops mistakes a weak video for a forged one. Each
+change happens to a stated share of the crops (``Augmentation``); the two crops of a
+pair, a genuine one and a fake made from it, get the same changes, so that the forgery
+is all that tells them apart.
 
-All pictures are RGB ``uint8``, square; every function draws from the generator
-it is given and from nothing else.
+Pictures are RGB ``uint8``, square; every function draws from the generator it is
+given and from nothing else.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,60 +21,84 @@ import numpy.typing as npt
 
 from detector.domain import Image
 from detector.preprocessing import crop_square
-from detector.training.datasets import decode_rgb
+from detector.training.compression import compress_h264, compress_jpeg
 
-Mask = npt.NDArray[np.float32]
+SMALLEST_SIDE = 64
+"""Pixels that a crop is scaled down to at the least."""
 
 
-def augment(image: Image, rng: np.random.Generator, *, mirrored: bool) -> Image:
+@dataclass(frozen=True)
+class Augmentation:
+    """Shares, 0 to 1, of the crops that each change happens to.
+
+    A crop is compressed once, so those of ``jpeg`` and ``h264`` together are 1 at most.
+    """
+
+    mirror: float = 0.5
+    light: float = 0.7
+    occlude: float = 0.1
+    downscale: float = 0.4
+    blur: float = 0.15
+    noise: float = 0.15
+    jpeg: float = 0.3
+    h264: float = 0.4
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            share = getattr(self, field.name)
+            if not 0 <= share <= 1:
+                raise ValueError(f"augmentation {field.name} is a share, 0 to 1, got {share}")
+        if self.jpeg + self.h264 > 1:
+            raise ValueError(
+                f"augmentation jpeg and h264 exclude each other, got {self.jpeg} and {self.h264}"
+            )
+
+
+NO_AUGMENTATION = Augmentation(**{field.name: 0.0 for field in fields(Augmentation)})
+
+
+def augment(image: Image, rng: np.random.Generator, shares: Augmentation) -> Image:
     """A stored crop as a 300×300 training crop.
 
     The crop is shifted and scaled as much as a face finder's box wanders.
     """
-    if mirrored:
+    scale, right, down = rng.uniform([0.85, -0.04, -0.04], [1.05, 0.04, 0.04])
+    if rng.random() < shares.mirror:
         image = np.ascontiguousarray(image[:, ::-1])
-    if rng.random() < 0.7:
+    if rng.random() < shares.light:
         image = _change_light(image, rng)
-    if rng.random() < 0.15:
-        image = _soften(image, rng)
-    if rng.random() < 0.1:
-        noise = rng.normal(0, rng.uniform(1, 6), image.shape)
-        image = _to_bytes(image + noise)
-    if rng.random() < 0.5:
+    if rng.random() < shares.occlude:
+        image = _occlude(image, rng)
+    # In the order of a real video: the lens, the size of the face in it, the sensor, the codec.
+    if rng.random() < shares.blur:
+        sigma = image.shape[0] * rng.uniform(0.002, 0.008)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), dtype=np.uint8)
+    if rng.random() < shares.downscale:
+        image = _shrink(image, rng)
+    if rng.random() < shares.noise:
+        image = to_bytes(image + rng.normal(0, rng.uniform(1, 8), image.shape))
+    codec = rng.random()
+    if codec < shares.h264:
+        image = _as_film(image, rng)
+    elif codec < shares.h264 + shares.jpeg:
         image = compress_jpeg(image, int(rng.integers(35, 96)))
     size = image.shape[0]
-    side = size * rng.uniform(0.85, 1.05)
-    slack = 0.04 * size
-    left = (size - side) / 2 + rng.uniform(-slack, slack)
-    top = (size - side) / 2 + rng.uniform(-slack, slack)
-    return crop_square(image, left, top, side)
+    side = size * scale
+    middle = (size - side) / 2
+    return crop_square(image, middle + right * size, middle + down * size, side)
 
 
-def self_blend(image: Image, rng: np.random.Generator) -> Image:
-    """A pseudo-fake of one genuine face, of the same size.
-
-    As in the paper: one of the two copies has its colours or frequencies changed; the
-    inner copy is shifted and scaled a little; the mask is deformed, softened, and
-    weighted by a blending ratio.
-    """
-    inner, outer = image, image
-    if rng.random() < 0.5:
-        inner = _change_copy(inner, rng)
-    else:
-        outer = _change_copy(outer, rng)
-    inner = _shift_and_scale(inner, rng)
-    ratio = rng.choice([0.25, 0.5, 0.75, 1.0, 1.0, 1.0])
-    mask = (_face_mask(image.shape[0], rng) * ratio)[..., None]
-    return _to_bytes(inner * mask + outer * (1.0 - mask))
+def shift_hue(image: Image, rng: np.random.Generator) -> Image:
+    """Hue, saturation and brightness moved a little."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.int16)
+    hsv[..., 0] = (hsv[..., 0] + int(rng.integers(-6, 7))) % 180
+    hsv[..., 1:] = np.clip(hsv[..., 1:] + rng.integers(-25, 26, 2), 0, 255)
+    return np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), dtype=np.uint8)
 
 
-def compress_jpeg(image: Image, quality: int) -> Image:
-    """The picture after one round through JPEG."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise RuntimeError("JPEG encoding failed")
-    return decode_rgb(encoded.tobytes())
+def to_bytes(values: npt.NDArray[np.floating]) -> Image:
+    """Rounded and clipped to ``uint8``."""
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def _change_light(image: Image, rng: np.random.Generator) -> Image:
@@ -80,111 +106,47 @@ def _change_light(image: Image, rng: np.random.Generator) -> Image:
     offset = rng.uniform(-20, 20)
     tint = rng.uniform(-12, 12, 3)
     # As wide as in self_blend: a tint must not give a pseudo-fake away.
-    changed = _to_bytes(image * np.float32(gain) + (offset + tint).astype(np.float32))
-    return _shift_hue(changed, rng) if rng.random() < 0.3 else changed
+    changed = to_bytes(image * np.float32(gain) + (offset + tint).astype(np.float32))
+    return shift_hue(changed, rng) if rng.random() < 0.3 else changed
 
 
-def _shift_hue(image: Image, rng: np.random.Generator) -> Image:
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.int16)
-    hsv[..., 0] = (hsv[..., 0] + int(rng.integers(-6, 7))) % 180
-    hsv[..., 1:] = np.clip(hsv[..., 1:] + rng.integers(-25, 26, 2), 0, 255)
-    return np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), dtype=np.uint8)
-
-
-def _soften(image: Image, rng: np.random.Generator) -> Image:
-    if rng.random() < 0.5:
-        return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.2)), dtype=np.uint8)
-    return _down_and_up(image, rng.uniform(0.4, 0.9))
-
-
-def _down_and_up(image: Image, scale: float) -> Image:
+def _occlude(image: Image, rng: np.random.Generator) -> Image:
+    """A plain, soft-edged bar or disc over a part of the face: a hand, a microphone, hair."""
     size = image.shape[0]
-    small = max(16, int(size * scale))
-    reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-    return np.asarray(
-        cv2.resize(reduced, (size, size), interpolation=cv2.INTER_CUBIC), dtype=np.uint8
-    )
-
-
-def _change_copy(image: Image, rng: np.random.Generator) -> Image:
-    """The paper's source-target change: colour, then sharpness or resolution."""
-    changed = image.astype(np.float32)
-    if rng.random() < 0.7:
-        changed += rng.uniform(-15, 15, 3).astype(np.float32)
-    if rng.random() < 0.7:
-        mean = changed.mean(axis=(0, 1), keepdims=True)
-        changed = (changed - mean) * np.float32(rng.uniform(0.8, 1.2)) + mean
-        changed += np.float32(rng.uniform(-15, 15))
-    image = _to_bytes(changed)
+    cover: npt.NDArray[Any] = np.zeros((size, size), np.float32)
+    x, y = rng.uniform(0.1, 0.9, 2) * size
+    half = rng.uniform(0.08, 0.25, 2) * size
+    angle = rng.uniform(0, 180)
     if rng.random() < 0.5:
-        image = _shift_hue(image, rng)
-    if rng.random() < 0.5:
-        blurred = cv2.GaussianBlur(image, (0, 0), 1.5).astype(np.float32)
-        strength = rng.uniform(0.2, 0.7)
-        return _to_bytes(image + strength * (image - blurred))
-    return _down_and_up(image, rng.uniform(0.25, 0.6))
-
-
-def _shift_and_scale(image: Image, rng: np.random.Generator) -> Image:
-    size = image.shape[0]
-    scale = rng.uniform(0.95, 1.05, 2)
-    shift = rng.uniform(-0.03, 0.03, 2) * size
-    angle = np.deg2rad(rng.uniform(-2, 2))
-    centre = size / 2
-    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(
-        scale
-    )
-    offset = centre + shift - linear @ np.array([centre, centre])
-    matrix = np.column_stack([linear, offset]).astype(np.float32)
-    warped = cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
-    return np.asarray(warped, dtype=np.uint8)
-
-
-def _face_mask(size: int, rng: np.random.Generator) -> Mask:
-    """0…1, shape (size, size): a face-like region, deformed and softened.
-
-    In a tightly cut crop the face is some three quarters as wide and nearly as high.
-    """
-    centre = np.array([0.5, rng.uniform(0.46, 0.58)]) * size
-    half = np.array([rng.uniform(0.24, 0.42), rng.uniform(0.3, 0.48)]) * size
-    mask = np.zeros((size, size), np.float32)
-    kind = rng.random()
-    if kind < 0.4:
-        angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(8, 17))))
-        radii = rng.uniform(0.75, 1.1, angles.size)
-        points = centre + np.stack([np.cos(angles), np.sin(angles)], 1) * half * radii[:, None]
-        hull = cv2.convexHull(points.astype(np.int32))
-        cv2.fillConvexPoly(mask, hull, 1.0)
+        box = cv2.boxPoints(((x, y), (2 * half[0], 2 * half[1]), angle))
+        cv2.fillConvexPoly(cover, box.astype(np.int32), 1.0)
     else:
-        if kind > 0.75:  # a part of the face: mouth and chin, or the eyes
-            lower = rng.random() < 0.6
-            centre[1] += (0.5 if lower else -0.4) * half[1]
-            half[1] *= 0.5
         axes = (int(half[0]), int(half[1]))
-        cv2.ellipse(
-            mask, (int(centre[0]), int(centre[1])), axes, rng.uniform(-10, 10), 0, 360, 1.0, -1
-        )
-    mask = _deform(mask, rng)
-    grow = int(rng.integers(1, 12)) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow))
-    changed = cv2.erode(mask, kernel) if rng.random() < 0.5 else cv2.dilate(mask, kernel)
-    softened = cv2.GaussianBlur(changed, (0, 0), size * rng.uniform(0.008, 0.05))
-    peak = float(softened.max())
-    return np.asarray(softened / peak if peak > 0 else softened, dtype=np.float32)
+        cv2.ellipse(cover, (int(x), int(y)), axes, angle, 0, 360, 1.0, -1)
+    cover = cv2.GaussianBlur(cover, (0, 0), size * rng.uniform(0.002, 0.01))[..., None]
+    colour = rng.uniform(0, 255, 3).astype(np.float32)
+    return to_bytes(image * (1 - cover) + colour * cover)
 
 
-def _deform(mask: Mask, rng: np.random.Generator) -> Mask:
-    """Elastic deformation by a smooth random field."""
-    size = mask.shape[0]
-    coarse = rng.normal(0, size * 0.02, (2, 6, 6)).astype(np.float32)
-    field = [cv2.resize(part, (size, size), interpolation=cv2.INTER_CUBIC) for part in coarse]
-    rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
-    return np.asarray(
-        cv2.remap(mask, columns + field[0], rows + field[1], cv2.INTER_LINEAR), dtype=np.float32
-    )
+def _shrink(image: Image, rng: np.random.Generator) -> Image:
+    """The face as a smaller video shows it; cropping scales it up again."""
+    size = image.shape[0]
+    side = _even(max(SMALLEST_SIDE, round(size * rng.uniform(0.3, 0.9))))
+    if side >= size:
+        return image
+    area = rng.random() < 0.7
+    way = cv2.INTER_AREA if area else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (side, side), interpolation=way), dtype=np.uint8)
 
 
-def _to_bytes(values: npt.NDArray[np.floating]) -> Image:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _as_film(image: Image, rng: np.random.Generator) -> Image:
+    """The last of up to three frames that move by a pixel, so that it may be predicted
+    from others, as most frames of a video are."""
+    even = image[: _even(image.shape[0]), : _even(image.shape[1])]
+    moves = [tuple(move) for move in rng.integers(-1, 2, (int(rng.integers(0, 3)), 2))]
+    frames = [np.roll(even, move, (0, 1)) for move in moves]
+    return compress_h264([*frames, even], int(rng.integers(15, 39)))[-1]
+
+
+def _even(side: int) -> int:
+    return side - side % 2

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from detector.domain import Label
 from detector.preprocessing import to_network_input
-from detector.training.augmentation import augment, self_blend
+from detector.training.augmentation import Augmentation, augment
 from detector.training.datasets import Source
+from detector.training.self_blending import self_blend
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 """Images (n, size, size, 3) in −1…1 and one-hot labels (n, 2) in class order."""
+
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+"""Keras's policies: the mixed one computes in 16 bits and keeps the weights in 32."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Config:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     self_blended: float = 0.25
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    precision: str = "float32"
     held_out: int = 1000
     reserved: int = 500
     seed: int = 1
@@ -41,6 +48,8 @@ class Config:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
         if not 0 <= self.self_blended <= 1:
             raise ValueError(f"self_blended is a share, 0 to 1, got {self.self_blended}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
 
 
 class BatchMaker:
@@ -65,10 +74,10 @@ class BatchMaker:
                 fake = self_blend(real, rng)
             else:
                 fake = source.fake[int(rng.integers(len(source.fake)))].image()
-            mirrored = bool(rng.random() < 0.5)
+            changes = int(rng.integers(1 << 62))
             crops += [
-                augment(real, rng, mirrored=mirrored),
-                augment(fake, rng, mirrored=mirrored),
+                augment(crop, np.random.default_rng(changes), self.config.augmentation)
+                for crop in (real, fake)
             ]
             labels += [Label.REAL, Label.FAKE]
         images = to_network_input(crops, self.config.image_size)
