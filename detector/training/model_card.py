@@ -85,7 +85,13 @@ def _cut(preprocessing: Mapping[str, Any]) -> str:
 
 
 def _rows(values: Mapping[str, Any]) -> list[str]:
-    return [f"| {key} | {value} |" for key, value in values.items()]
+    return [f"| {key} | {_cell(value)} |" for key, value in values.items()]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {part}" for key, part in value.items())
+    return str(value)
 
 
 def _row(name: str, metric: Mapping[str, Any]) -> str:

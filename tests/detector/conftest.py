@@ -14,6 +14,7 @@ from detector.domain import FaceBox, Image, Label
 from detector.faces import FaceFinder
 from detector.preprocessing import crop_face, to_network_input
 from tests.clips import scene
+from tests.detector.crops import write_dataset
 
 MARGIN = 1.3
 SIDE = 96
@@ -95,3 +96,9 @@ def _portrait_crop(person: int, shift: int, size: int) -> Image:
     picture = scene((640, 360), [(person, 320 + shift, 180, size)])
     box = FaceBox(320 - round(0.2 * size), 180 - round(0.25 * size), round(0.4 * size), size // 2)
     return crop_face(picture, box, MARGIN)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """12 sources of one genuine and one fake crop, half of them in a zip, one for validation."""
+    return write_dataset(tmp_path / "faces")

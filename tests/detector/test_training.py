@@ -1,15 +1,12 @@
 """The trainer: data sets, and runs that can be killed and go on."""
 
 import argparse
-import csv
 import json
 import re
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -18,62 +15,16 @@ from detector.domain import Label
 from detector.faces import FaceFinder
 from detector.preprocessing import crop_face
 from detector.training import evaluation, trainer
-from detector.training.augmentation import NO_AUGMENTATION
-from detector.training.batches import BatchMaker, Config
+from detector.training.batches import Config
 from detector.training.datasets import (
     DatasetError,
-    by_source,
     load_faces,
     read_manifest,
     split_groups,
 )
 from detector.training.margin import estimate
 from tests import clips
-
-SIDE = 224
-
-
-def picture(seed: int) -> np.ndarray:
-    """A smooth picture, like no other seed's."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (7, 7, 3)).astype(np.uint8)
-    return cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-
-
-def jpeg(image: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    """12 sources of one genuine and one fake crop, half of them in a zip, one for validation."""
-    folder = tmp_path / "faces"
-    folder.mkdir()
-    rows = []
-    with zipfile.ZipFile(folder / "part.zip", "w") as archive:
-        for number in range(12):
-            for label in Label:
-                path = f"{label.name.lower()}/{number}.jpg"
-                content = jpeg(picture(number * 2 + label))
-                if number % 2:
-                    archive.writestr(path, content)
-                else:
-                    (folder / path).parent.mkdir(exist_ok=True)
-                    (folder / path).write_bytes(content)
-                rows.append(
-                    {
-                        "zip": "part.zip" if number % 2 else "",
-                        "path": path,
-                        "label": label.name,
-                        "source_video": f"{number}.mp4",
-                        "split": "val" if number == 11 else "train",
-                    }
-                )
-    with (folder / "manifest.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    return folder
+from tests.detector.crops import SIDE, jpeg
 
 
 def arguments(dataset: Path, run: Path, *more: str) -> argparse.Namespace:
@@ -144,51 +95,6 @@ def test_training_held_out_and_reserved_sources_share_nothing(dataset: Path) -> 
     assert len(measured_on) == 4
     assert not trained_on & measured_on
     assert "11.mp4" not in trained_on | measured_on
-
-
-def test_a_batch_depends_on_seed_and_step_alone(dataset: Path) -> None:
-    config = Config(dataset="faces", image_size=96, batch_size=8, seed=7)
-    sources = by_source(load_faces(dataset, read_manifest(dataset)))
-    first = BatchMaker(config, sources)
-    images, labels = first(5)
-    again_images, again_labels = BatchMaker(config, sources)(5)
-    np.testing.assert_array_equal(images, again_images)
-    np.testing.assert_array_equal(labels, again_labels)
-    assert np.abs(first(6)[0] - images).max() > 0
-    assert images.shape == (8, 96, 96, 3)
-    assert labels.sum(axis=0).tolist() == [4, 4]
-
-
-def test_the_crops_of_a_pair_get_the_same_changes(dataset: Path) -> None:
-    """Here each fake is its genuine crop, so nothing may tell them apart."""
-    rows = [row for row in read_manifest(dataset) if not row.archive]
-    for row in rows:
-        genuine = (dataset / "real" / Path(row.path).name).read_bytes()
-        (dataset / row.path).write_bytes(genuine)
-    config = Config(dataset="faces", image_size=96, batch_size=12, self_blended=0.0)
-    images, _ = BatchMaker(config, by_source(load_faces(dataset, rows)))(3)
-    np.testing.assert_array_equal(images[0::2], images[1::2])
-    assert np.abs(images[0] - images[2]).max() > 0
-
-
-def test_labels_of_a_batch_are_in_class_order(dataset: Path) -> None:
-    """Genuine pictures are made all white here and fakes all black, so order shows."""
-    for path, value in [("real", 255), ("fake", 0)]:
-        for number in range(0, 12, 2):
-            flat = np.full((SIDE, SIDE, 3), value, np.uint8)
-            (dataset / path / f"{number}.jpg").write_bytes(jpeg(flat))
-    rows = [row for row in read_manifest(dataset) if not row.archive]
-    config = Config(
-        dataset="faces",
-        image_size=96,
-        batch_size=6,
-        self_blended=0.0,
-        augmentation=NO_AUGMENTATION,
-    )
-    images, labels = BatchMaker(config, by_source(load_faces(dataset, rows)))(0)
-    bright = images.mean(axis=(1, 2, 3)) > 0
-    np.testing.assert_array_equal(labels[:, Label.REAL] == 1, bright)
-    np.testing.assert_array_equal(labels[:, Label.FAKE] == 1, ~bright)
 
 
 class Killed(Exception):
@@ -325,6 +231,7 @@ def test_training_ends_in_a_checkpoint_that_loads(
     card = (folder / "MODEL_CARD.md").read_text()
     assert loaded.id.sha256 in card
     assert "Uncalibrated" in card
+    assert "| augmentation | mirror 0.5, light 0.7, " in card
     assert "Not proof" in card
     printed = json.loads(capsys.readouterr().out.split("checkpoint:")[0])
     assert printed["validation_auc"] == auc
