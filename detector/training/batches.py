@@ -10,7 +10,7 @@ import numpy.typing as npt
 from detector.domain import Label
 from detector.preprocessing import to_network_input
 from detector.training.augmentation import Augmentation, augment
-from detector.training.datasets import Source
+from detector.training.crops import Source
 from detector.training.self_blending import self_blend
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]

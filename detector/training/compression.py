@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from detector.domain import Image
-from detector.training.datasets import decode_rgb
+from detector.training.crops import decode_rgb
 
 
 def compress_jpeg(image: Image, quality: int) -> Image:

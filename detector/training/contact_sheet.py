@@ -17,7 +17,8 @@ import numpy as np
 
 from detector.domain import Image
 from detector.training.batches import BatchMaker, Config
-from detector.training.datasets import DatasetError, by_source, load_faces, read_manifest
+from detector.training.crops import by_source, load_faces, read_manifest
+from detector.training.errors import DatasetError
 
 COLUMNS = 8
 

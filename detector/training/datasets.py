@@ -1,175 +1,379 @@
-"""Face crops with a manifest, in folders or zips, split by source video.
+"""Labelled videos in the layouts that people have them in.
 
-``manifest.csv`` has one row a crop: ``path``, ``label`` (REAL or FAKE),
-``source_video`` and, optionally, ``zip`` (the archive beside the manifest that
-holds ``path``) and ``split`` (rows marked ``val`` or ``test`` are left alone).
-A fake and the real it was made from share ``source_video`` and therefore a side
-of the split: frames of one video on both sides would be an answer sheet.
+``read_dataset`` recognises a layout by its folders and gives one ``Example`` for each
+video, and by name whatever is missing, stands twice or has no label. What is reported
+is left out; nothing is guessed.
+
+``python -m detector.training.datasets FOLDER`` prints what it found.
+
+Groups are what a split must not cut through, as whoever saw one video of a group has
+seen a part of the others: a genuine video and the fakes made from it, and where fakes
+name two videos (FaceForensics++) both of them.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
-import zipfile
-from collections.abc import Iterable, Sequence
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
+from detector.domain import Label
+from detector.training.errors import DatasetError
 
-from detector.domain import Image, Label
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v"})
 
-MANIFEST = "manifest.csv"
-
-
-class DatasetError(Exception):
-    """A data set that cannot be used, with the row or file at fault in the message."""
+GENUINE = "genuine"
+"""The method of a video nobody altered."""
 
 
 @dataclass(frozen=True)
-class FaceRow:
-    """One line of a manifest."""
+class Example:
+    """One labelled video.
+
+    ``path`` is relative to the data set's folder; ``split`` is the set's own
+    ("train", "val", "test"), or empty where it has none.
+    """
 
     path: str
-    archive: str
     label: Label
     group: str
-    split: str
+    method: str
+    split: str = ""
 
 
 @dataclass(frozen=True)
-class LabelledFace:
-    """One crop, still compressed: some 5 KB, so that a whole set fits in memory."""
+class Dataset:
+    """Examples sorted by path, and a sentence for each thing that could not be used."""
 
-    label: Label
-    group: str
-    encoded: bytes
-
-    def image(self) -> Image:
-        """The crop, RGB ``uint8``, square."""
-        return decode_rgb(self.encoded)
+    folder: Path
+    layout: str
+    examples: tuple[Example, ...]
+    problems: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Source:
-    """The crops of one source video: genuine ones and fakes made from it."""
+def read_dataset(folder: Path, *, compression: str | None = None) -> Dataset:
+    """The examples of ``folder``, whose layout shows in its names.
 
-    group: str
-    real: tuple[LabelledFace, ...]
-    fake: tuple[LabelledFace, ...]
-
-
-def read_manifest(folder: Path) -> list[FaceRow]:
-    """The rows of ``folder/manifest.csv``.
+    Args:
+        compression: of FaceForensics++, where several were downloaded: raw, c23 or c40.
 
     Raises:
-        DatasetError: no manifest, a column is missing, a label is unknown, or a path
-            stands twice.
+        DatasetError: no layout that is known, nothing usable in it, or a file that
+            describes it cannot be read.
     """
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        raise DatasetError(f"{folder} has no {MANIFEST}")
-    rows: list[FaceRow] = []
-    seen: set[tuple[str, str]] = set()
+    for layout, (belongs, read) in LAYOUTS.items():
+        if not belongs(folder):
+            continue
+        found = _Found(folder)
+        read(folder, found, compression)
+        if not found.examples:
+            reasons = "; ".join(found.problems[:3]) or "no videos"
+            raise DatasetError(f"{folder} ({layout}) has no usable video: {reasons}")
+        examples = sorted(found.examples.values(), key=lambda example: example.path)
+        return Dataset(folder, layout, tuple(examples), tuple(sorted(found.problems)))
+    raise DatasetError(
+        f"{folder} is no data set of a known layout: none of metadata.json (DFDC), "
+        "original_sequences and manipulated_sequences (FaceForensics++), Celeb-synthesis "
+        "(Celeb-DF v2), manifest.csv, real and fake is in it"
+    )
+
+
+class _Found:
+    """What a reader gathers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.examples: dict[str, Example] = {}
+        self.problems: list[str] = []
+
+    def add(self, example: Example) -> None:
+        """An example whose file is there, once."""
+        if example.path in self.examples:
+            self.problems.append(f"doubled: {example.path}")
+        elif not (self.folder / example.path).is_file():
+            self.problems.append(f"missing: {example.path}")
+        else:
+            self.examples[example.path] = example
+
+    def report_unlabelled(self, paths: Iterable[str]) -> None:
+        """Videos that nothing was said of."""
+        self.problems += [f"unlabelled: {path}" for path in paths]
+
+
+def _read_dfdc(folder: Path, found: _Found, _: str | None) -> None:
+    """Parts with ``metadata.json``: file ▸ label, split, original (Dolhansky et al., 2020)."""
+    parts: dict[str, str] = {}
+    for metadata in _dfdc_parts(folder):
+        part = metadata.parent
+        described = _json(metadata)
+        if not isinstance(described, dict):
+            raise DatasetError(f"{metadata} describes no files: expected an object")
+        for name, facts in described.items():
+            path = (part / name).relative_to(folder).as_posix()
+            if not isinstance(facts, dict) or facts.get("label") not in Label.__members__:
+                found.problems.append(f"unlabelled: {path}")
+            elif name in parts:
+                found.problems.append(f"doubled: {path}, already in {parts[name]}")
+            else:
+                parts[name] = path
+                label = Label[facts["label"]]
+                original = facts.get("original") if label == Label.FAKE else None
+                method = "DFDC" if label == Label.FAKE else GENUINE
+                split = facts.get("split") or ""
+                found.add(Example(path, label, original or name, method, split))
+        there = _videos(folder, part, deep=False)
+        found.report_unlabelled(path for path in there if Path(path).name not in described)
+
+
+def _dfdc_parts(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("metadata.json"), *folder.glob("*/metadata.json")])
+
+
+def _read_faceforensics(folder: Path, found: _Found, compression: str | None) -> None:
+    """``{original,manipulated}_sequences/METHOD/COMPRESSION/videos`` (Rössler et al., 2019).
+
+    A fake ``000_003`` shows 000 with what 003 gave, so both are of one group; the
+    DeepFakeDetection part is grouped by the actor who is shown.
+    """
+    folders = sorted(folder.glob("*_sequences/*/*/videos"))
+    kept = _compression([path.parent.name for path in folders], compression, folder)
+    splits = _faceforensics_splits(folder)
+    videos: list[tuple[str, str, Label]] = []
+    for videos_folder in folders:
+        if videos_folder.parent.name != kept:
+            continue
+        kind = videos_folder.parents[2].name
+        method = videos_folder.parents[1].name
+        label = Label.REAL if kind == "original_sequences" else Label.FAKE
+        videos += [(path, method, label) for path in _videos(folder, videos_folder, deep=False)]
+    together = _Together()
+    for path, method, _label in videos:
+        if method not in ACTORS_METHODS:
+            ids = Path(path).stem.split("_")
+            together.join(ids[0], ids[-1])
+    for path, method, label in videos:
+        first = Path(path).stem.split("_")[0]
+        if method in ACTORS_METHODS:
+            group, split = f"actor-{first}", ""
+        else:
+            group, split = together.group(first), splits.get(first, "")
+            if splits and not split:
+                found.problems.append(f"unlabelled: {path} stands in no split file")
+                continue
+        found.add(Example(path, label, group, method if label == Label.FAKE else GENUINE, split))
+    present = {method for _path, method, label in videos if label == Label.REAL}
+    if "youtube" in present:
+        for name in splits:
+            path = f"original_sequences/youtube/{kept}/videos/{name}.mp4"
+            if path not in found.examples:
+                found.problems.append(f"missing: {path}")
+
+
+ACTORS_METHODS = frozenset({"actors", "DeepFakeDetection"})
+
+
+def _compression(there: list[str], wanted: str | None, folder: Path) -> str:
+    levels = sorted(set(there))
+    if wanted is None and len(levels) == 1:
+        return levels[0]
+    if wanted in levels:
+        return str(wanted)
+    what = "several compressions" if wanted is None else f"no compression {wanted!r}"
+    raise DatasetError(f"{folder} has {what}; name one of {', '.join(levels) or 'none'}")
+
+
+def _faceforensics_splits(folder: Path) -> dict[str, str]:
+    """Video ▸ split, from the official files of pairs, beside the data or in ``splits``."""
+    splits: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        for path in (folder / f"{split}.json", folder / "splits" / f"{split}.json"):
+            if path.is_file():
+                pairs = _json(path)
+                if not isinstance(pairs, list) or not all(isinstance(pair, list) for pair in pairs):
+                    raise DatasetError(f"{path} is no list of pairs")
+                splits.update({str(name): split for pair in pairs for name in pair})
+    return splits
+
+
+class _Together:
+    """Names that belong together, by union-find."""
+
+    def __init__(self) -> None:
+        self.parent: dict[str, str] = {}
+
+    def group(self, name: str) -> str:
+        while self.parent.setdefault(name, name) != name:
+            name = self.parent[name]
+        return name
+
+    def join(self, one: str, other: str) -> None:
+        first, second = sorted((self.group(one), self.group(other)))
+        self.parent[second] = first
+
+
+def _read_celeb_df(folder: Path, found: _Found, _: str | None) -> None:
+    """``Celeb-real``, ``YouTube-real``, ``Celeb-synthesis`` (Li et al., CVPR 2020).
+
+    A fake ``id0_id1_0000`` is made from a video of id0, so a person is a group. What
+    ``List_of_testing_videos.txt`` names (1 genuine, 0 fake) is the test split.
+    """
+    testing: dict[str, Label] = {}
+    listing = folder / "List_of_testing_videos.txt"
+    if listing.is_file():
+        for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
+            if not line.strip():
+                continue
+            sign, _space, path = line.strip().partition(" ")
+            if sign not in ("0", "1") or not path:
+                raise DatasetError(f"{listing}:{number}: expected 0 or 1 and a path, got {line!r}")
+            if path in testing:
+                found.problems.append(f"doubled: {path} in {listing.name}")
+            testing[path] = Label.REAL if sign == "1" else Label.FAKE
+    for name, label in CELEB_DF_FOLDERS.items():
+        for path in _videos(folder, folder / name, deep=False):
+            if testing.get(path, label) != label:
+                found.problems.append(f"unlabelled: {path} has another label in {listing.name}")
+                continue
+            stem = Path(path).stem
+            group = f"youtube-{stem}" if name == "YouTube-real" else stem.split("_")[0]
+            split = "test" if path in testing else "train" if testing else ""
+            method = "Celeb-DF" if label == Label.FAKE else GENUINE
+            found.add(Example(path, label, group, method, split))
+    found.problems += [f"missing: {path}" for path in testing if not (folder / path).is_file()]
+
+
+CELEB_DF_FOLDERS = {
+    "Celeb-real": Label.REAL,
+    "YouTube-real": Label.REAL,
+    "Celeb-synthesis": Label.FAKE,
+}
+
+
+def _read_manifest(folder: Path, found: _Found, _: str | None) -> None:
+    """``manifest.csv`` with ``path``, ``label``, ``group``, perhaps ``method`` and ``split``."""
+    manifest = folder / "manifest.csv"
     with manifest.open(newline="", encoding="utf-8") as lines:
         reader = csv.DictReader(lines)
-        missing = {"path", "label", "source_video"} - set(reader.fieldnames or ())
-        if missing:
-            raise DatasetError(f"{manifest} lacks the columns {sorted(missing)}")
-        for number, line in enumerate(reader, start=2):
+        lacking = {"path", "label", "group"} - set(reader.fieldnames or ())
+        if lacking:
+            raise DatasetError(f"{manifest} lacks the columns {sorted(lacking)}")
+        named = set()
+        for line in reader:
+            named.add(line["path"])
             if line["label"] not in Label.__members__:
-                raise DatasetError(f"{manifest}:{number}: unknown label {line['label']!r}")
-            row = FaceRow(
-                path=line["path"],
-                archive=line.get("zip") or "",
-                label=Label[line["label"]],
-                group=line["source_video"],
-                split=line.get("split") or "train",
+                found.problems.append(f"unlabelled: {line['path']}")
+                continue
+            label = Label[line["label"]]
+            method = GENUINE if label == Label.REAL else line.get("method") or "unknown"
+            group = line["group"] or line["path"]
+            found.add(Example(line["path"], label, group, method, line.get("split") or ""))
+    found.report_unlabelled(path for path in _videos(folder, folder) if path not in named)
+
+
+def _read_folders(folder: Path, found: _Found, _: str | None) -> None:
+    """``real/`` and ``fake/``; a folder inside ``fake`` is a method.
+
+    Files of one name belong together. The same bytes under both labels are left out:
+    one of the labels is wrong, and nobody can say which.
+    """
+    by_content = defaultdict(list)
+    for path in _videos(folder, folder):
+        if Path(path).parts[0].upper() in Label.__members__:
+            by_content[_size(folder / path)].append(path)
+        else:
+            found.problems.append(f"unlabelled: {path}")
+    for paths in by_content.values():
+        same = defaultdict(list)
+        for path in paths:
+            same[_sha256(folder / path) if len(paths) > 1 else ""].append(path)
+        for first, *others in same.values():
+            labels = {Path(path).parts[0] for path in (first, *others)}
+            if len(labels) > 1:
+                found.problems.append(
+                    f"unlabelled: {first} is also {', '.join(others)}, under another label"
+                )
+                continue
+            found.problems += [f"doubled: {other} is also {first}" for other in others]
+            parts = Path(first).parts
+            label = Label[parts[0].upper()]
+            method = parts[1] if len(parts) > 2 else "unknown"
+            found.add(
+                Example(first, label, Path(first).stem, GENUINE if label == Label.REAL else method)
             )
-            if (row.archive, row.path) in seen:
-                raise DatasetError(f"{manifest}:{number}: {row.path} stands twice")
-            seen.add((row.archive, row.path))
-            rows.append(row)
-    return rows
 
 
-def load_faces(folder: Path, rows: Iterable[FaceRow]) -> list[LabelledFace]:
-    """Read the crops of ``rows``, compressed, in the order given.
-
-    Raises:
-        DatasetError: an archive or a crop is missing.
-    """
-    archives: dict[str, zipfile.ZipFile] = {}
-    faces: list[LabelledFace] = []
-    try:
-        for row in rows:
-            try:
-                if row.archive:
-                    if row.archive not in archives:
-                        archives[row.archive] = zipfile.ZipFile(folder / row.archive)
-                    encoded = archives[row.archive].read(row.path)
-                else:
-                    encoded = (folder / row.path).read_bytes()
-            except (OSError, KeyError, zipfile.BadZipFile) as error:
-                raise DatasetError(f"cannot read {row.archive} {row.path}: {error}") from error
-            faces.append(LabelledFace(row.label, row.group, encoded))
-    finally:
-        for archive in archives.values():
-            archive.close()
-    return faces
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
-def split_groups(groups: Iterable[str], held_out: int, seed: int) -> tuple[set[str], set[str]]:
-    """(training groups, held-out groups), the latter ``held_out`` many.
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    The choice hashes each group's name with the seed, so it does not depend on the
-    order of rows or on which other groups there are in memory.
 
-    Raises:
-        ValueError: more groups to hold out than there are.
-    """
-    ranked = sorted(
-        set(groups), key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
+def _videos(root: Path, folder: Path, *, deep: bool = True) -> list[str]:
+    """Paths, relative to ``root``, of the videos in ``folder``."""
+    files: Iterator[Path] = folder.rglob("*") if deep else folder.glob("*")
+    return sorted(
+        file.relative_to(root).as_posix()
+        for file in files
+        if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()
     )
-    if not 0 <= held_out < len(ranked):
-        raise ValueError(f"cannot hold out {held_out} of {len(ranked)} groups")
-    return set(ranked[held_out:]), set(ranked[:held_out])
 
 
-def split_three_ways(
-    groups: Iterable[str], *, reserved: int, held_out: int, seed: int
-) -> tuple[set[str], set[str]]:
-    """(groups to train on, groups to measure on); the reserved ones are in neither.
-
-    Raises:
-        ValueError: no group to measure on, or more of both than there are.
-    """
-    if held_out < 1:
-        raise ValueError(f"one group at least must be held out to measure on, got {held_out}")
-    rest, _ = split_groups(groups, reserved, seed)
-    return split_groups(rest, held_out, seed + 1)
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"cannot read {path}: {error}") from error
 
 
-def by_source(faces: Sequence[LabelledFace]) -> list[Source]:
-    """Faces gathered by source video, sorted by its name."""
-    gathered: dict[str, dict[Label, list[LabelledFace]]] = {}
-    for face in faces:
-        gathered.setdefault(face.group, {Label.REAL: [], Label.FAKE: []})[face.label].append(face)
-    return [
-        Source(group, tuple(kinds[Label.REAL]), tuple(kinds[Label.FAKE]))
-        for group, kinds in sorted(gathered.items())
-    ]
+def _has(*names: str) -> Callable[[Path], bool]:
+    return lambda folder: all((folder / name).exists() for name in names)
 
 
-def decode_rgb(encoded: bytes) -> Image:
-    """A compressed picture as RGB ``uint8``.
+Reader = Callable[[Path, _Found, str | None], None]
 
-    Raises:
-        DatasetError: not a picture.
-    """
-    bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise DatasetError("a crop is not a readable picture")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+LAYOUTS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
+    "DFDC": (lambda folder: bool(_dfdc_parts(folder)), _read_dfdc),
+    "FaceForensics++": (_has("original_sequences"), _read_faceforensics),
+    "Celeb-DF v2": (_has("Celeb-synthesis"), _read_celeb_df),
+    "manifest": (_has("manifest.csv"), _read_manifest),
+    "real and fake folders": (
+        lambda folder: (folder / "real").is_dir() or (folder / "fake").is_dir(),
+        _read_folders,
+    ),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m detector.training.datasets",
+        description="What a folder of labelled videos holds, and what of it cannot be used.",
+    )
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--compression", help="of FaceForensics++: raw, c23 or c40")
+    options = parser.parse_args()
+    try:
+        dataset = read_dataset(options.dataset, compression=options.compression)
+    except DatasetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    groups = len({example.group for example in dataset.examples})
+    print(f"{dataset.layout}: {len(dataset.examples)} videos in {groups} groups")
+    kinds = Counter((e.split or "no split", e.label.name, e.method) for e in dataset.examples)
+    for (split, label, method), count in sorted(kinds.items()):
+        print(f"  {split:10} {label:5} {method:20} {count:7}")
+    for problem in dataset.problems:
+        print(problem, file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

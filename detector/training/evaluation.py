@@ -22,13 +22,13 @@ from tqdm import tqdm
 
 from detector.domain import Image, Label
 from detector.preprocessing import whole_crop
-from detector.training.datasets import (
-    DatasetError,
+from detector.training.crops import (
     LabelledFace,
     load_faces,
     read_manifest,
     split_three_ways,
 )
+from detector.training.errors import DatasetError
 from detector.voting import face_probability, frame_vote
 
 PredictFaces = Callable[[Sequence[Image]], npt.NDArray[np.float32]]

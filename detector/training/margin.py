@@ -17,7 +17,7 @@ import numpy as np
 
 from detector.domain import Image
 from detector.faces import FaceFinder
-from detector.training.datasets import load_faces, read_manifest
+from detector.training.crops import load_faces, read_manifest
 
 BORDER = 0.25
 """Black border around a crop, by its side: a box may reach beyond the crop."""

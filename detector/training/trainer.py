@@ -32,8 +32,7 @@ from tqdm import tqdm
 from detector import checkpoints
 from detector.training import model_card
 from detector.training.batches import PRECISIONS, BatchMaker, Config
-from detector.training.datasets import (
-    DatasetError,
+from detector.training.crops import (
     LabelledFace,
     Source,
     by_source,
@@ -41,6 +40,7 @@ from detector.training.datasets import (
     read_manifest,
     split_three_ways,
 )
+from detector.training.errors import DatasetError
 from detector.training.evaluation import measure
 
 CONFIG = "config.json"

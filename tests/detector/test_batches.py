@@ -10,7 +10,7 @@ from detector.domain import Label
 from detector.training import contact_sheet
 from detector.training.augmentation import NO_AUGMENTATION
 from detector.training.batches import BatchMaker, Config
-from detector.training.datasets import by_source, decode_rgb, load_faces, read_manifest
+from detector.training.crops import by_source, decode_rgb, load_faces, read_manifest
 from tests.detector.crops import SIDE, jpeg
 
 

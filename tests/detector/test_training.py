@@ -16,12 +16,12 @@ from detector.faces import FaceFinder
 from detector.preprocessing import crop_face
 from detector.training import evaluation, trainer
 from detector.training.batches import Config
-from detector.training.datasets import (
-    DatasetError,
+from detector.training.crops import (
     load_faces,
     read_manifest,
     split_groups,
 )
+from detector.training.errors import DatasetError
 from detector.training.margin import estimate
 from tests import clips
 from tests.detector.crops import SIDE, jpeg
