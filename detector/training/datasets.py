@@ -31,6 +31,17 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".m
 GENUINE = "genuine"
 """The method of a video nobody altered."""
 
+ACTORS_METHODS = frozenset({"actors", "DeepFakeDetection"})
+"""The parts of FaceForensics++ that were filmed with paid actors."""
+
+CELEB_DF_FOLDERS = {
+    "Celeb-real": Label.REAL,
+    "YouTube-real": Label.REAL,
+    "Celeb-synthesis": Label.FAKE,
+}
+
+LABEL_FOLDERS = {"real": Label.REAL, "fake": Label.FAKE}
+
 
 @dataclass(frozen=True)
 class Example:
@@ -175,9 +186,6 @@ def _read_faceforensics(folder: Path, found: _Found, compression: str | None) ->
                 found.problems.append(f"missing: {path}")
 
 
-ACTORS_METHODS = frozenset({"actors", "DeepFakeDetection"})
-
-
 def _compression(there: list[str], wanted: str | None, folder: Path) -> str:
     levels = sorted(set(there))
     if wanted is None and len(levels) == 1:
@@ -248,13 +256,6 @@ def _read_celeb_df(folder: Path, found: _Found, _: str | None) -> None:
     found.problems += [f"missing: {path}" for path in testing if not (folder / path).is_file()]
 
 
-CELEB_DF_FOLDERS = {
-    "Celeb-real": Label.REAL,
-    "YouTube-real": Label.REAL,
-    "Celeb-synthesis": Label.FAKE,
-}
-
-
 def _read_manifest(folder: Path, found: _Found, _: str | None) -> None:
     """``manifest.csv`` with ``path``, ``label``, ``group``, perhaps ``method`` and ``split``."""
     manifest = folder / "manifest.csv"
@@ -282,34 +283,38 @@ def _read_folders(folder: Path, found: _Found, _: str | None) -> None:
     Files of one name belong together. The same bytes under both labels are left out:
     one of the labels is wrong, and nobody can say which.
     """
-    by_content = defaultdict(list)
+    labelled = []
     for path in _videos(folder, folder):
-        if Path(path).parts[0].upper() in Label.__members__:
-            by_content[_size(folder / path)].append(path)
+        if Path(path).parts[0] in LABEL_FOLDERS:
+            labelled.append(path)
         else:
             found.problems.append(f"unlabelled: {path}")
-    for paths in by_content.values():
-        same = defaultdict(list)
-        for path in paths:
-            same[_sha256(folder / path) if len(paths) > 1 else ""].append(path)
-        for first, *others in same.values():
-            labels = {Path(path).parts[0] for path in (first, *others)}
-            if len(labels) > 1:
-                found.problems.append(
-                    f"unlabelled: {first} is also {', '.join(others)}, under another label"
-                )
-                continue
-            found.problems += [f"doubled: {other} is also {first}" for other in others]
-            parts = Path(first).parts
-            label = Label[parts[0].upper()]
-            method = parts[1] if len(parts) > 2 else "unknown"
-            found.add(
-                Example(first, label, Path(first).stem, GENUINE if label == Label.REAL else method)
+    for first, *others in _of_same_content(folder, labelled):
+        top, *inner, _name = Path(first).parts
+        if any(Path(other).parts[0] != top for other in others):
+            found.problems.append(
+                f"unlabelled: {first} is also {', '.join(others)}, under another label"
             )
+            continue
+        found.problems += [f"doubled: {other} is also {first}" for other in others]
+        label = LABEL_FOLDERS[top]
+        method = GENUINE if label == Label.REAL else next(iter(inner), "unknown")
+        found.add(Example(first, label, Path(first).stem, method))
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size
+def _of_same_content(folder: Path, paths: Iterable[str]) -> Iterator[list[str]]:
+    """Paths gathered by the bytes of their files; only files of one size are read."""
+    of_size = defaultdict(list)
+    for path in paths:
+        of_size[(folder / path).stat().st_size].append(path)
+    for alike in of_size.values():
+        if len(alike) == 1:
+            yield alike
+            continue
+        of_hash = defaultdict(list)
+        for path in alike:
+            of_hash[_sha256(folder / path)].append(path)
+        yield from of_hash.values()
 
 
 def _sha256(path: Path) -> str:
@@ -346,7 +351,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
     "Celeb-DF v2": (_has("Celeb-synthesis"), _read_celeb_df),
     "manifest": (_has("manifest.csv"), _read_manifest),
     "real and fake folders": (
-        lambda folder: (folder / "real").is_dir() or (folder / "fake").is_dir(),
+        lambda folder: any((folder / name).is_dir() for name in LABEL_FOLDERS),
         _read_folders,
     ),
 }

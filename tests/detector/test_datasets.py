@@ -7,7 +7,7 @@ import pytest
 
 from detector.domain import Label
 from detector.training import datasets
-from detector.training.datasets import Dataset, Example, read_dataset
+from detector.training.datasets import Dataset, read_dataset
 from detector.training.errors import DatasetError
 
 REAL, FAKE = Label.REAL, Label.FAKE
@@ -302,7 +302,6 @@ def test_the_command_counts_and_complains(
 
 def test_examples_of_a_group_never_differ_in_their_split(faceforensics: Path) -> None:
     splits: dict[str, set[str]] = {}
-    example: Example
     for example in read_dataset(faceforensics).examples:
         splits.setdefault(example.group, set()).add(example.split)
     assert all(len(found) == 1 for found in splits.values())
