@@ -15,7 +15,7 @@ PROGRAMS = ["chromium", "redis-server", "postgres", "docker-compose"]
 PYTEST = """#!/bin/sh
 case "$*" in
   *--ignore=tests/detector*) echo "all others"; exit $OTHERS ;;
-  *tests/detector*) sleep 0.3; echo "the detector's"; exit $DETECTOR ;;
+  *tests/detector*) sleep 0.3; echo "detector: done"; exit $DETECTOR ;;
   *) echo "given: $*"; exit $GIVEN ;;
 esac
 """
@@ -56,7 +56,7 @@ def test_the_status_is_0_when_everything_passed(tree: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     assert "all others" in finished.stdout
-    assert "the detector's" in finished.stdout
+    assert "detector: done" in finished.stdout
     assert list((tree / "temporary").iterdir()) == []
 
 
@@ -66,7 +66,7 @@ def test_one_failure_is_enough_for_status_1_and_hides_no_output(tree: Path, fail
 
     assert finished.returncode == 1
     assert "all others" in finished.stdout
-    assert "the detector's" in finished.stdout
+    assert "detector: done" in finished.stdout
     assert ("script/lint failed" in finished.stderr) == (failing == "LINT")
 
 
