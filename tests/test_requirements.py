@@ -24,13 +24,21 @@ def pins_of(*files: str) -> dict[str, Requirement]:
     return {canonicalize_name(pin.name): pin for pin in found}
 
 
+PYTHONS = ("3.11.0", "3.11.99")
+"""Some packages ask early releases of Python 3.11 for more than late ones."""
+
+
 def needs_of(name: str, extras: set[str]) -> list[Requirement]:
-    """What the installed distribution asks for, here and with these extras."""
+    """What the installed distribution asks for with these extras, on any Python 3.11."""
+    environments = [
+        {"extra": extra, "python_full_version": python}
+        for extra in ("", *extras)
+        for python in PYTHONS
+    ]
     return [
         need
         for need in map(Requirement, metadata.requires(name) or [])
-        if need.marker is None
-        or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras))
+        if need.marker is None or any(map(need.marker.evaluate, environments))
     ]
 
 
