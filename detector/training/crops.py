@@ -2,16 +2,23 @@
 
 ``manifest.csv`` has one row a crop: ``path``, ``label`` (REAL or FAKE),
 ``source_video`` and, optionally, ``zip`` (the archive beside the manifest that
-holds ``path``) and ``split`` (rows marked ``val`` or ``test`` are left alone).
+holds ``path``), ``split`` (rows marked ``val`` or ``test`` are left alone), ``method``
+(how a fake was made), ``video``, ``person`` and ``frame_index`` (where the crop was cut;
+without them each crop counts as a video of its own) and ``face_px`` (longer side of the
+face's box in its frame).
 A fake and the real it was made from share ``source_video`` and therefore a side
 of the split: frames of one video on both sides would be an answer sheet.
+
+``python -m detector preprocess`` writes such a folder from videos.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import threading
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,33 +27,53 @@ import cv2
 import numpy as np
 
 from detector.domain import Image, Label
+from detector.training.datasets import GENUINE
 from detector.training.errors import DatasetError
 
 MANIFEST = "manifest.csv"
 
+OPEN_ARCHIVES = 32
+"""Zips kept open at a time: a preprocessed set has one for each video."""
+
 
 @dataclass(frozen=True)
 class FaceRow:
-    """One line of a manifest."""
+    """One line of a manifest. ``side`` is the column ``face_px``, ``None`` if not stated."""
 
     path: str
     archive: str
     label: Label
     group: str
     split: str
+    method: str
+    video: str
+    person: int
+    frame_index: int
+    side: int | None
 
 
 @dataclass(frozen=True)
 class LabelledFace:
-    """One crop, still compressed: some 5 KB, so that a whole set fits in memory."""
+    """One crop, read when it is asked for."""
 
-    label: Label
-    group: str
-    encoded: bytes
+    row: FaceRow
+    files: CropFiles
+
+    @property
+    def label(self) -> Label:
+        return self.row.label
+
+    @property
+    def group(self) -> str:
+        return self.row.group
 
     def image(self) -> Image:
-        """The crop, RGB ``uint8``, square."""
-        return decode_rgb(self.encoded)
+        """The crop, RGB ``uint8``, square.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        return decode_rgb(self.files.read(self.row))
 
 
 @dataclass(frozen=True)
@@ -58,12 +85,56 @@ class Source:
     fake: tuple[LabelledFace, ...]
 
 
+class CropFiles:
+    """The files of a set. Safe in several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._archives: OrderedDict[str, zipfile.ZipFile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def require(self, row: FaceRow) -> None:
+        """Raise ``DatasetError`` if the crop is not there."""
+        if not row.archive:
+            if not (self._folder / row.path).is_file():
+                raise DatasetError(f"cannot read {row.path}: no such file")
+            return
+        with self._lock:
+            try:
+                self._archive(row.archive).getinfo(row.path)
+            except (OSError, KeyError, zipfile.BadZipFile) as error:
+                raise DatasetError(f"cannot read {row.archive} {row.path}: {error}") from error
+
+    def read(self, row: FaceRow) -> bytes:
+        """The crop, compressed.
+
+        Raises:
+            DatasetError: it cannot be read.
+        """
+        try:
+            if not row.archive:
+                return (self._folder / row.path).read_bytes()
+            with self._lock:
+                return self._archive(row.archive).read(row.path)
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raise DatasetError(f"cannot read {row.archive} {row.path}: {error}") from error
+
+    def _archive(self, name: str) -> zipfile.ZipFile:
+        if name in self._archives:
+            self._archives.move_to_end(name)
+        else:
+            self._archives[name] = zipfile.ZipFile(self._folder / name)
+            if len(self._archives) > OPEN_ARCHIVES:
+                self._archives.popitem(last=False)[1].close()
+        return self._archives[name]
+
+
 def read_manifest(folder: Path) -> list[FaceRow]:
     """The rows of ``folder/manifest.csv``.
 
     Raises:
-        DatasetError: no manifest, a column is missing, a label is unknown, or a path
-            stands twice.
+        DatasetError: no manifest, a column is missing, a label or number is not one, or
+            a path stands twice.
     """
     manifest = folder / MANIFEST
     if not manifest.is_file():
@@ -78,13 +149,10 @@ def read_manifest(folder: Path) -> list[FaceRow]:
         for number, line in enumerate(reader, start=2):
             if line["label"] not in Label.__members__:
                 raise DatasetError(f"{manifest}:{number}: unknown label {line['label']!r}")
-            row = FaceRow(
-                path=line["path"],
-                archive=line.get("zip") or "",
-                label=Label[line["label"]],
-                group=line["source_video"],
-                split=line.get("split") or "train",
-            )
+            try:
+                row = _row(line)
+            except ValueError as error:
+                raise DatasetError(f"{manifest}:{number}: {error}") from error
             if (row.archive, row.path) in seen:
                 raise DatasetError(f"{manifest}:{number}: {row.path} stands twice")
             seen.add((row.archive, row.path))
@@ -92,29 +160,33 @@ def read_manifest(folder: Path) -> list[FaceRow]:
     return rows
 
 
+def _row(line: dict[str, str]) -> FaceRow:
+    archive, path, label = line.get("zip") or "", line["path"], Label[line["label"]]
+    return FaceRow(
+        path=path,
+        archive=archive,
+        label=label,
+        group=line["source_video"],
+        split=line.get("split") or "train",
+        method=GENUINE if label == Label.REAL else line.get("method") or "unknown",
+        video=line.get("video") or f"{archive}/{path}",
+        person=int(line.get("person") or 1),
+        frame_index=int(line.get("frame_index") or 0),
+        side=int(line["face_px"]) if line.get("face_px") else None,
+    )
+
+
 def load_faces(folder: Path, rows: Iterable[FaceRow]) -> list[LabelledFace]:
-    """Read the crops of ``rows``, compressed, in the order given.
+    """The crops of ``rows``, in the order given. They are all there, and not yet read.
 
     Raises:
         DatasetError: an archive or a crop is missing.
     """
-    archives: dict[str, zipfile.ZipFile] = {}
-    faces: list[LabelledFace] = []
-    try:
-        for row in rows:
-            try:
-                if row.archive:
-                    if row.archive not in archives:
-                        archives[row.archive] = zipfile.ZipFile(folder / row.archive)
-                    encoded = archives[row.archive].read(row.path)
-                else:
-                    encoded = (folder / row.path).read_bytes()
-            except (OSError, KeyError, zipfile.BadZipFile) as error:
-                raise DatasetError(f"cannot read {row.archive} {row.path}: {error}") from error
-            faces.append(LabelledFace(row.label, row.group, encoded))
-    finally:
-        for archive in archives.values():
-            archive.close()
+    files = CropFiles(folder)
+    faces = []
+    for row in rows:
+        files.require(row)
+        faces.append(LabelledFace(row, files))
     return faces
 
 

@@ -3,7 +3,9 @@
 import argparse
 import json
 import re
+import zipfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from detector import checkpoints
 from detector.domain import Label
 from detector.faces import FaceFinder
 from detector.preprocessing import crop_face
-from detector.training import evaluation, trainer
+from detector.training import crops, evaluation, trainer
 from detector.training.batches import Config
 from detector.training.crops import (
     load_faces,
@@ -43,6 +45,47 @@ def test_a_manifest_reads_folders_and_zips_alike(dataset: Path) -> None:
     assert len(faces) == 24
     assert faces[0].image().shape == (SIDE, SIDE, 3)
     assert {face.label for face in faces} == set(Label)
+
+
+def test_a_manifest_tells_crops_of_one_video(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(
+        "path,label,source_video,method,video,person,frame_index,face_px,split\n"
+        "a.png,FAKE,1.mp4,FaceSwap,fake/1.mp4,2,40,96,\n"
+        "b.png,REAL,1.mp4,,,,,,val\n"
+    )
+    described, bare = read_manifest(tmp_path)
+    assert (described.method, described.video, described.split) == (
+        "FaceSwap",
+        "fake/1.mp4",
+        "train",
+    )
+    assert (described.person, described.frame_index, described.side) == (2, 40, 96)
+    assert (bare.method, bare.video, bare.split) == ("genuine", "/b.png", "val")
+    assert (bare.person, bare.frame_index, bare.side) == (1, 0, None)
+
+
+def test_a_number_in_a_manifest_that_is_none_is_named(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,label,source_video,person\na.png,REAL,1,me\n")
+    with pytest.raises(DatasetError, match=r"manifest\.csv:2: .*'me'"):
+        read_manifest(tmp_path)
+
+
+def test_more_archives_than_may_be_open_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crops, "OPEN_ARCHIVES", 2)
+    lines = ["zip,path,label,source_video"]
+    for number in range(5):
+        with zipfile.ZipFile(tmp_path / f"{number}.zip", "w") as archive:
+            archive.writestr("0.jpg", jpeg(np.full((8, 8, 3), 50 * number, np.uint8)))
+        lines.append(f"{number}.zip,0.jpg,REAL,{number}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    faces = load_faces(tmp_path, read_manifest(tmp_path))
+    with ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(lambda face: face.image(), faces * 10))
+    assert [round(image.mean() / 50) for image in images] == [0, 1, 2, 3, 4] * 10
+    assert len(faces[0].files._archives) == 2
 
 
 def test_pictures_are_read_as_rgb(tmp_path: Path, dataset: Path) -> None:
