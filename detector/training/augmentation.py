@@ -34,6 +34,7 @@ class Augmentation:
     A crop is compressed once, so those of ``jpeg`` and ``h264`` together are 1 at most.
     """
 
+    pose: float = 1.0
     mirror: float = 0.5
     light: float = 0.7
     occlude: float = 0.1
@@ -63,6 +64,8 @@ def augment(image: Image, rng: np.random.Generator, shares: Augmentation) -> Ima
     The crop is shifted and scaled as much as a face finder's box wanders.
     """
     scale, right, down = rng.uniform([0.85, -0.04, -0.04], [1.05, 0.04, 0.04])
+    if rng.random() >= shares.pose:
+        scale, right, down = 1.0, 0.0, 0.0
     if rng.random() < shares.mirror:
         image = np.ascontiguousarray(image[:, ::-1])
     if rng.random() < shares.light:

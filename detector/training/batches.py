@@ -1,103 +1,142 @@
-"""What a training run is, and its batches: a function of configuration and step."""
+"""Batches: a function of data, settings and step number, in pairs.
+
+A pair is a genuine crop and a fake, of the same source where the set has both: half of
+every batch is genuine, however the classes stand in the set. A share of the fakes is
+blended from the genuine crop; with a set of genuine videos only, all are. Both of a pair
+get the same augmentation, so that the forgery is all that tells them apart.
+
+A sequence head over frames reads windows of 8 crops of one person. Where a set has fewer
+crops of a video, a window is what a still face gives: copies that wander a little.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.domain import Label
-from detector.preprocessing import to_network_input
+from detector.domain import Image, Label
+from detector.preprocessing import crop_square, to_network_input, whole_crop
 from detector.training.augmentation import Augmentation, augment
-from detector.training.crops import Source
+from detector.training.crops import LabelledFace, Source
+from detector.training.errors import DatasetError
 from detector.training.self_blending import self_blend
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
-"""Images (n, size, size, 3) in −1…1 and one-hot labels (n, 2) in class order."""
+"""Images (n, size, size, 3), or windows (n, 8, size, size, 3), in −1…1, and one-hot
+labels (n, 2) in class order."""
 
+WINDOW = 8
 
-PRECISIONS = ("float32", "mixed_bfloat16")
-"""Keras's policies: the mixed one computes in 16 bits and keeps the weights in 32."""
+WANDER = 0.01
+"""Standard deviation of a still face's steps between frames, by the crop's side."""
 
 
 @dataclass(frozen=True)
-class Config:
-    """What defines a run; a resumed run must have the same."""
+class Recipe:
+    """What decides a batch besides the data."""
 
-    dataset: str
-    cut: str = "block35_10_ac"
-    image_size: int = 160
-    warm_start: str = ""
-    frozen_through: str = "mixed_5b"
-    steps: int = 2000
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    self_blended: float = 0.25
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    precision: str = "float32"
-    held_out: int = 1000
-    reserved: int = 500
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 2 or self.batch_size % 2:
-            raise ValueError(f"batch_size must be even, for its pairs, got {self.batch_size}")
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
-        if not 0 <= self.self_blended <= 1:
-            raise ValueError(f"self_blended is a share, 0 to 1, got {self.self_blended}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
+    image_size: int
+    batch_size: int
+    self_blended: float
+    augmentation: Augmentation
+    seed: int
+    windows: bool = False
 
 
 class BatchMaker:
-    """Batches by step number: the same (config, sources, step) gives the same batch."""
+    """Batches by step number: the same (recipe, sources, step) gives the same batch.
 
-    def __init__(self, config: Config, sources: list[Source]) -> None:
-        self.config = config
-        self.sources = sources
-        pairs = config.batch_size // 2
-        self.blended_pairs = round(pairs * config.self_blended)
-        self.per_step = pairs
+    Raises:
+        DatasetError: no source has a genuine crop, or none has a fake and none is blended.
+    """
+
+    def __init__(self, recipe: Recipe, sources: Sequence[Source]) -> None:
+        self.recipe = recipe
+        self.sources = [source for source in sources if source.real]
+        if not self.sources:
+            raise DatasetError("there is no source with genuine crops to train on")
+        self._strangers = [source for source in sources if not source.real]
+        self._has_fakes = any(source.fake for source in sources)
+        if not self._has_fakes and recipe.self_blended == 0:
+            raise DatasetError(
+                "there is no fake to train on; with self_blended above 0 they are made"
+            )
+        self._pairs = recipe.batch_size // 2
+        self._orders: dict[int, npt.NDArray[np.int64]] = {}
 
     def __call__(self, step: int) -> Batch:
-        """Images and one-hot labels of one step."""
-        rng = np.random.default_rng((self.config.seed, step))
-        crops = []
-        labels = []
-        for position, index in enumerate(self._sources_of(step)):
-            source = self.sources[index]
-            real = source.real[int(rng.integers(len(source.real)))].image()
-            if position < self.blended_pairs:
-                fake = self_blend(real, rng)
+        """Images or windows and one-hot labels of one step."""
+        rng = np.random.default_rng((self.recipe.seed, step))
+        examples: list[list[Image]] = []
+        blended = round(self._pairs * self.recipe.self_blended)
+        for position, source in enumerate(self._sources_of(step)):
+            real = self._some(source.real, rng)
+            fakes = source.fake or self._fakes_of_a_stranger(rng)
+            if position < blended or not fakes:
+                seed = int(rng.integers(1 << 62))
+                fake = [self_blend(crop, np.random.default_rng(seed)) for crop in real]
             else:
-                fake = source.fake[int(rng.integers(len(source.fake)))].image()
+                fake = self._some(fakes, rng)
             changes = int(rng.integers(1 << 62))
-            crops += [
-                augment(crop, np.random.default_rng(changes), self.config.augmentation)
-                for crop in (real, fake)
-            ]
-            labels += [Label.REAL, Label.FAKE]
-        images = to_network_input(crops, self.config.image_size)
-        return images, np.eye(2, dtype=np.float32)[labels]
+            examples += [self._augmented(crops, changes) for crops in (real, fake)]
+        labels = np.eye(2, dtype=np.float32)[[Label.REAL, Label.FAKE] * self._pairs]
+        images = to_network_input(
+            [crop for crops in examples for crop in crops], self.recipe.image_size
+        )
+        if self.recipe.windows:
+            images = images.reshape(len(examples), WINDOW, *images.shape[1:])
+        return images, labels
 
-    def _sources_of(self, step: int) -> list[int]:
+    def _some(self, faces: Sequence[LabelledFace], rng: np.random.Generator) -> list[Image]:
+        if self.recipe.windows:
+            return window(faces, rng)
+        return [faces[int(rng.integers(len(faces)))].image()]
+
+    def _augmented(self, crops: list[Image], seed: int) -> list[Image]:
+        """All crops of an example with the same draws: one camera, one codec."""
+        shares = self.recipe.augmentation
+        return [augment(crop, np.random.default_rng(seed), shares) for crop in crops]
+
+    def _fakes_of_a_stranger(self, rng: np.random.Generator) -> Sequence[LabelledFace]:
+        """Fakes whose genuine video is not in the set."""
+        if not self._strangers:
+            return ()
+        return self._strangers[int(rng.integers(len(self._strangers)))].fake
+
+    def _sources_of(self, step: int) -> list[Source]:
         """Each source once a pass, in an order of that pass's own."""
         count = len(self.sources)
         chosen = []
-        for position in range(step * self.per_step, (step + 1) * self.per_step):
+        for position in range(step * self._pairs, (step + 1) * self._pairs):
             epoch, place = divmod(position, count)
-            chosen.append(int(_order(self.config.seed, epoch, count)[place]))
+            chosen.append(self.sources[int(self._order(epoch)[place])])
         return chosen
 
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+        if epoch not in self._orders:
+            rng = np.random.default_rng((self.recipe.seed, epoch, 1 << 20))
+            self._orders[epoch] = rng.permutation(len(self.sources))
+        return self._orders[epoch]
 
-_orders: dict[tuple[int, int, int], npt.NDArray[np.int64]] = {}
 
+def window(faces: Sequence[LabelledFace], rng: np.random.Generator) -> list[Image]:
+    """8 crops of one person in the order of time, 300×300.
 
-def _order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    key = (seed, epoch, count)
-    if key not in _orders:
-        _orders[key] = np.random.default_rng((seed, epoch, 1 << 20)).permutation(count)
-    return _orders[key]
+    From a video with fewer, one crop that wanders, as a still face's box does.
+    """
+    of_person = defaultdict(list)
+    for face in faces:
+        of_person[face.row.video, face.row.person].append(face)
+    tracks = [track for _, track in sorted(of_person.items())]
+    track = sorted(tracks[int(rng.integers(len(tracks)))], key=lambda face: face.row.frame_index)
+    if len(track) >= WINDOW:
+        first = int(rng.integers(len(track) - WINDOW + 1))
+        return [whole_crop(face.image()) for face in track[first : first + WINDOW]]
+    still = whole_crop(track[int(rng.integers(len(track)))].image())
+    side = still.shape[0]
+    moves = np.cumsum(rng.normal(0, WANDER * side, (WINDOW, 2)), axis=0)
+    return [crop_square(still, right, down, side) for right, down in moves]

@@ -85,6 +85,15 @@ class Source:
     fake: tuple[LabelledFace, ...]
 
 
+@dataclass(frozen=True)
+class Split:
+    """Names of groups; no group stands in two parts."""
+
+    training: frozenset[str]
+    selection: frozenset[str]
+    calibration: frozenset[str]
+
+
 class CropFiles:
     """The files of a set. Safe in several threads."""
 
@@ -208,17 +217,18 @@ def split_groups(groups: Iterable[str], held_out: int, seed: int) -> tuple[set[s
 
 
 def split_three_ways(
-    groups: Iterable[str], *, reserved: int, held_out: int, seed: int
-) -> tuple[set[str], set[str]]:
-    """(groups to train on, groups to measure on); the reserved ones are in neither.
+    groups: Iterable[str], *, selection: int, calibration: int, seed: int
+) -> Split:
+    """Groups to train on, to choose weights by, and to calibrate on.
 
     Raises:
-        ValueError: no group to measure on, or more of both than there are.
+        ValueError: no group to choose by, or more of both than there are.
     """
-    if held_out < 1:
-        raise ValueError(f"one group at least must be held out to measure on, got {held_out}")
-    rest, _ = split_groups(groups, reserved, seed)
-    return split_groups(rest, held_out, seed + 1)
+    if selection < 1:
+        raise ValueError(f"one group at least is needed for selection, got {selection}")
+    rest, calibrating = split_groups(groups, calibration, seed)
+    training, selecting = split_groups(rest, selection, seed + 1)
+    return Split(frozenset(training), frozenset(selecting), frozenset(calibrating))
 
 
 def by_source(faces: Sequence[LabelledFace]) -> list[Source]:

@@ -1,39 +1,33 @@
-"""``python -m detector train``: from labelled face crops to a checkpoint.
+"""``python -m detector train``: from labelled face crops to a checkpoint, in stages.
 
-One run is a folder: ``config.json``, ``history.jsonl``, ``state/`` (everything a
-resumed run needs: weights, optimizer, step and the seeds of dropout) and, at the
-end, ``checkpoint/``. Each step's batch depends on the seed and the step's number
-alone, so a run that was killed goes on where its last saved state stands and sees
-the batches it would have seen.
+One run is a folder: ``config.json``, ``history.jsonl``, ``curves.png``, a folder for each
+stage (see ``fitting``) and, at the end, ``checkpoint/`` with the best weights of the last
+stage. A run that was killed goes on when the same command is given again.
 
-Each batch is three parts genuine and fake crops of the same source videos to one
-part genuine crops and pseudo-fakes blended from them (``--self-blended``). The
-loss is categorical cross-entropy on every prediction of the head, plus that of an
-auxiliary classifier on the backbone's averaged map, which is thrown away
-afterwards: through two BiLSTMs alone a fresh backbone hears little.
+What is shown to the network: ``batches``. Which weights are best: ``selection``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from detector import checkpoints
-from detector.training import model_card
-from detector.training.batches import PRECISIONS, BatchMaker, Config
+from detector.errors import CheckpointError
+from detector.training import generated, history, model_card
+from detector.training.batches import BatchMaker, Recipe
+from detector.training.configuration import Config, read_config
 from detector.training.crops import (
-    LabelledFace,
+    FaceRow,
     Source,
     by_source,
     load_faces,
@@ -41,9 +35,17 @@ from detector.training.crops import (
     split_three_ways,
 )
 from detector.training.errors import DatasetError
-from detector.training.evaluation import measure
+from detector.training.fitting import BEST, LAST, StageRun
+from detector.training.selection import selection_sets
+from detector.training.weights import build, load_weights
+
+if TYPE_CHECKING:
+    import keras
 
 CONFIG = "config.json"
+
+SETTINGS = "settings.json"
+"""Beside crops that ``python -m detector preprocess`` cut: with which margin and drop."""
 
 LIMITS = (
     "Uncalibrated: the probability is the network's own figure; nobody has checked how "
@@ -57,284 +59,293 @@ LIMITS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``python -m detector train``."""
-    defaults = Config(dataset="")
-    parser.add_argument("dataset", type=Path, help="folder with manifest.csv and crops or zips")
+    parser.add_argument("--config", type=Path, required=True, help="TOML, as in docs/examples")
     parser.add_argument(
         "--run",
         dest="run_folder",  # `run` is the command itself, see detector.cli
         type=Path,
-        required=True,
-        help="folder of this run; resumed if there",
-    )
-    parser.add_argument("--name", default="default", help="name written into the checkpoint")
-    parser.add_argument("--version", default="1", help="version written into the checkpoint")
-    parser.add_argument(
-        "--margin", type=float, required=True, help="of the crops' cut: see training.margin"
+        help="folder of this run, resumed if there; default runs/NAME OF THE FILE",
     )
     parser.add_argument(
-        "--drop", type=float, default=0.0, help="of the crops' cut: see training.margin"
-    )
-    parser.add_argument("--data-licence", default="not stated", help="terms of the data")
-    parser.add_argument("--warm-start", default="", help=".npz arrays for the backbone")
-    parser.add_argument(
-        "--warm-start-source",
-        default="not stated",
-        help="where those arrays come from, for the card",
-    )
-    parser.add_argument("--cut", default=defaults.cut, help="backbone layer to cut at")
-    parser.add_argument("--frozen-through", default=defaults.frozen_through)
-    parser.add_argument("--image-size", type=int, default=defaults.image_size)
-    parser.add_argument("--steps", type=int, default=defaults.steps)
-    parser.add_argument("--batch-size", type=int, default=defaults.batch_size)
-    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
-    parser.add_argument("--self-blended", type=float, default=defaults.self_blended)
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default=defaults.precision,
-        help="mixed_bfloat16 is faster on processors that compute in it (avx512_bf16), with "
-        "TF_ENABLE_ONEDNN_OPTS=1",
+        "--crops", nargs="+", type=Path, metavar="FOLDER", help="in place of data.crops"
     )
     parser.add_argument(
-        "--held-out", type=int, default=defaults.held_out, help="source videos to measure on"
+        "--weights", help="in place of network.weights: imagenet, none, arrays or a checkpoint"
     )
     parser.add_argument(
-        "--reserved", type=int, default=defaults.reserved, help="source videos left untouched"
+        "--workers",
+        type=int,
+        default=int(os.environ.get("NUM_WORKERS", "1")),
+        help="threads that make batches; default NUM_WORKERS or 1",
     )
-    parser.add_argument("--seed", type=int, default=defaults.seed)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, measure on held-out sources, write the checkpoint. Exit status."""
+    """Train and write the checkpoint. Exit status."""
     try:
-        metrics, folder = _train_and_measure(arguments)
-    except (DatasetError, ValueError) as error:
+        config = configuration_of(arguments.config, arguments.crops, arguments.weights)
+        if config.deterministic:
+            _make_deterministic()
+        folder = arguments.run_folder or Path("runs") / arguments.config.stem
+        print(f"checkpoint: {train(config, arguments.config.parent, folder, arguments.workers)}")
+    except (CheckpointError, DatasetError, FloatingPointError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(metrics, indent=2))
-    print(f"checkpoint: {folder}")
     return 0
 
 
-def _train_and_measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Path]:
-    config = Config(
-        dataset=arguments.dataset.name,
-        cut=arguments.cut,
-        image_size=arguments.image_size,
-        warm_start=Path(arguments.warm_start).name if arguments.warm_start else "",
-        frozen_through=arguments.frozen_through,
-        steps=arguments.steps,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        self_blended=arguments.self_blended,
-        precision=arguments.precision,
-        held_out=arguments.held_out,
-        reserved=arguments.reserved,
-        seed=arguments.seed,
+def configuration_of(
+    path: Path, crops: Sequence[Path] | None, weights: str | None = None
+) -> Config:
+    """The file's run, with what a command line says in place of it.
+
+    Raises:
+        DatasetError, ValueError: see ``read_config``.
+    """
+    overrides: dict[str, dict[str, Any]] = {}
+    if crops:
+        folders = [str(folder.resolve()) for folder in crops]
+        overrides["data"] = {"crops": folders, "generated": 0}
+    if weights:
+        overrides["network"] = {"weights": _resolved(weights, Path())}
+    return read_config(path, overrides)
+
+
+def recipe_of(config: Config, number: int) -> Recipe:
+    """What decides the batches of a stage, by its number from 0."""
+    stage = config.stages[number]
+    return Recipe(
+        image_size=config.network.image_size,
+        batch_size=stage.batch_size,
+        self_blended=stage.self_blended,
+        augmentation=config.augmentation,
+        # Later stages see other batches.
+        seed=config.seed + 1000 * number,
+        windows=config.network.sequence == "frames" and stage.learns != "backbone",
     )
-    training, held_out = load_split(arguments.dataset, config)
-    trainer = Trainer(config, arguments.run_folder, arguments.warm_start or None)
-    trainer.fit(training)
-    folder = trainer.export(
-        arguments.run_folder / "checkpoint",
-        arguments.name,
-        arguments.version,
-        margin=arguments.margin,
-        drop=arguments.drop,
+
+
+def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
+    """One run, from wherever it stands to its checkpoint's folder.
+
+    Args:
+        beside: where relative paths of the configuration begin.
+        folder: of the run.
+        workers: threads that make batches.
+
+    Raises:
+        DatasetError: data or starting weights cannot be had.
+        ValueError: settings that make no sense, or others than the folder's.
+        FloatingPointError: the loss is no number any more.
+    """
+    about = _described(config)
+    _refuse_other_settings(folder, about)
+    sources, selecting, cut = load_data(config, beside, folder)
+    with _strategy().scope():
+        model = start(config, beside)
+        # Only now: settings that build no network must not claim the folder.
+        _remember_settings(folder, about)
+        past = history.History.of(folder)
+        for number in range(len(config.stages)):
+            _run_stage(config, number, model, folder, past, sources, selecting, workers)
+    return _export(config, model, folder, past, cut, len(sources))
+
+
+def _run_stage(
+    config: Config,
+    number: int,
+    model: keras.Model,
+    folder: Path,
+    past: history.History,
+    sources: Sequence[Source],
+    selecting: Sequence[Source],
+    workers: int,
+) -> None:
+    """Train one stage if it is not done yet; the model has its best weights afterwards."""
+    stage = config.stages[number]
+    of_stage = folder / f"{number + 1}-{stage.name}"
+    if not (of_stage / LAST).exists():
+        recipe = recipe_of(config, number)
+        fitting = StageRun(config, number, model, of_stage, len(sources))
+        fitting.fit(
+            BatchMaker(recipe, sources),
+            selection_sets(selecting, recipe.image_size, windows=recipe.windows),
+            past,
+            workers,
+        )
+        history.draw(past)
+    load_weights(model, of_stage / BEST)
+
+
+def load_data(
+    config: Config, beside: Path, folder: Path
+) -> tuple[list[Source], list[Source], tuple[float, float]]:
+    """(sources to train on, sources to select by, (margin, drop) of the crops' cut).
+
+    Raises:
+        DatasetError: a set cannot be read, or it is not known how its crops were cut.
+    """
+    data = config.data
+    if data.generated:
+        drawn = folder / "generated"
+        sets = [generated.write_generated(drawn, data.generated, data.split_seed)]
+    else:
+        sets = [beside / path for path in data.crops]
+    rows = [(one, row) for one in sets for row in _rows(one, apart=len(sets) > 1)]
+    split = split_three_ways(
+        (row.group for _, row in rows),
+        selection=data.selection,
+        calibration=data.calibration,
+        seed=data.split_seed,
+    )
+    faces = [
+        face
+        for one in sets
+        for face in load_faces(
+            one,
+            [
+                row
+                for folder_of_row, row in rows
+                if folder_of_row == one and row.group not in split.calibration
+            ],
+        )
+    ]
+    by_part = [
+        by_source([face for face in faces if face.group in part])
+        for part in (split.training, split.selection)
+    ]
+    return by_part[0], by_part[1], _cut_of(config, sets)
+
+
+def start(config: Config, beside: Path) -> keras.Model:
+    """The network with its first weights, reproducibly, computing in the run's precision."""
+    import keras
+
+    keras.utils.set_random_seed(config.seed)
+    given = replace(config.network, weights=_resolved(config.network.weights, beside))
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.precision)
+    try:
+        return build(given)
+    finally:
+        keras.config.set_dtype_policy(usual)
+
+
+def _make_deterministic() -> None:
+    """For the whole process: TensorFlow has no way back."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+
+
+def _strategy() -> Any:
+    """All GPUs together, if there are several."""
+    import tensorflow as tf
+
+    several = len(tf.config.list_physical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+
+
+def _rows(folder: Path, *, apart: bool) -> list[FaceRow]:
+    """The rows to train on; with several sets, sources of one name are different ones."""
+    rows = [row for row in read_manifest(folder) if row.split == "train"]
+    return [replace(row, group=f"{folder.name}/{row.group}") for row in rows] if apart else rows
+
+
+def _cut_of(config: Config, folders: Sequence[Path]) -> tuple[float, float]:
+    """(margin, drop), as the configuration and the settings beside the crops say."""
+    said = {(config.data.margin, config.data.drop)} - {(None, None)}
+    for folder in folders:
+        settings = folder / SETTINGS
+        if settings.is_file():
+            found = json.loads(settings.read_text(encoding="utf-8"))
+            said.add((float(found["margin"]), float(found["drop"])))
+    if len(said) != 1:
+        raise DatasetError(
+            "data.margin and data.drop must say how the crops were cut, got "
+            f"{sorted(map(str, said)) or 'neither'}; see detector.training.margin"
+        )
+    margin, drop = said.pop()
+    if margin is None or drop is None:
+        raise DatasetError("data.margin and data.drop are given together, or neither")
+    return margin, drop
+
+
+def _resolved(given: str, beside: Path) -> str:
+    """Weights as ``weights.build`` takes them, a file's path from where it is relative to."""
+    return given if given in ("imagenet", "none") else str((beside / given).resolve())
+
+
+def _export(
+    config: Config,
+    model: keras.Model,
+    folder: Path,
+    past: history.History,
+    cut: tuple[float, float],
+    sources: int,
+) -> Path:
+    """Write the checkpoint of the model's weights; returns its folder."""
+    network, data = config.network, config.data
+    margin, drop = cut
+    last = config.stages[-1].name
+    written = checkpoints.save(
+        model,
+        folder / "checkpoint",
+        name=config.name,
+        version=config.version,
+        architecture={
+            "sequence": network.sequence,
+            "backbone_cut": network.cut,
+            "image_size": network.image_size,
+        },
+        margin=margin,
+        drop=drop,
         data={
-            "training set": f"{arguments.dataset.name}: {len(training)} source videos, each "
-            "with genuine crops and fakes made from it",
-            "held out": f"{config.held_out} source videos to measure on, never trained on and "
-            f"not used to choose weights; {config.reserved} more left untouched",
-            "pseudo-fakes": f"{config.self_blended:.0%} of the fakes seen in training are "
-            "self-blended images of genuine crops",
-            "licence of the data": arguments.data_licence,
-            "first values of the early layers": arguments.warm_start_source
-            if arguments.warm_start
-            else "random",
+            "training set": f"{', '.join(_names(config)) or 'generated'}: {sources} sources",
+            "kept apart": f"{data.selection} sources to choose weights by and "
+            f"{data.calibration} for calibration, never trained on",
+            "licence of the data": data.licence,
+            "first values": network.weights_source or Path(network.weights).name,
+        },
+        training=_described(config) | {"best": {name: past.best_scores(name) for name in [last]}},
+        limits=LIMITS,
+        created=datetime.now(UTC).date().isoformat(),
+        git_commit=_git_commit(),
+        versions={
+            name: installed_version(name)
+            for name in ("tensorflow", "keras", "numpy", "opencv-python-headless", "av")
         },
     )
-    # What was written is measured, in the precision of the file, and not what is in memory.
-    metrics = measure(
-        checkpoints.load(str(folder)).predict_faces, held_out, config.dataset, config.seed
-    )
-    checkpoints.write_metrics(folder, metrics)
-    model_card.write(folder)
-    return metrics, folder
+    model_card.write(written)
+    return written
 
 
-def load_split(folder: Path, config: Config) -> tuple[list[Source], list[LabelledFace]]:
-    """(sources to train on, faces to measure on). Reserved sources are in neither."""
-    rows = [row for row in read_manifest(folder) if row.split == "train"]
-    training, held_out = split_three_ways(
-        (row.group for row in rows),
-        reserved=config.reserved,
-        held_out=config.held_out,
-        seed=config.seed,
-    )
-    faces = load_faces(folder, [row for row in rows if row.group in training])
-    sources = [source for source in by_source(faces) if source.real and source.fake]
-    if not sources:
-        raise DatasetError(f"{folder} has no source with both genuine and fake crops to train on")
-    return sources, load_faces(folder, [row for row in rows if row.group in held_out])
+def _described(config: Config) -> dict[str, Any]:
+    """The configuration as JSON, with names in place of paths."""
+    described = asdict(config)
+    described["data"]["crops"] = _names(config)
+    described["network"]["weights"] = Path(config.network.weights).name
+    return dict(json.loads(json.dumps(described)))
 
 
-class Trainer:
-    """One run over its folder: model, optimizer and step, saved and resumed."""
+def _names(config: Config) -> list[str]:
+    return [Path(folder).name for folder in config.data.crops]
 
-    save_every = 100
-    """Steps between saved states."""
 
-    def __init__(self, config: Config, folder: Path, warm_start: str | None) -> None:
-        import keras
-        import tensorflow as tf
+def _refuse_other_settings(folder: Path, wanted: dict[str, Any]) -> None:
+    path = folder / CONFIG
+    if not path.exists():
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    differing = sorted(k for k in wanted.keys() | found if found.get(k) != wanted.get(k))
+    if differing:
+        raise ValueError(f"{path} was made with other settings: {', '.join(differing)}")
 
-        from detector.model import (
-            build_model,
-            freeze_through,
-            load_backbone_arrays,
-            quiet_residuals,
-        )
 
-        self.config = config
-        self.folder = folder
-        self._refuse_other_settings()
-        keras.utils.set_random_seed(config.seed)
-        usual = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(config.precision)
-        try:
-            self.model = build_model("rows", config.cut, config.image_size)
-        finally:
-            keras.config.set_dtype_policy(usual)
-        backbone = self.model.get_layer("backbone")
-        quiet_residuals(backbone)
-        if warm_start:  # After the zeroing: trained residual blocks stay as they are.
-            with np.load(warm_start, allow_pickle=False) as arrays:
-                load_backbone_arrays(backbone, dict(arrays))
-        freeze_through(backbone, config.frozen_through or None)
-        head = self.model.get_layer("head")
-        inputs = keras.Input((config.image_size, config.image_size, 3))
-        feature_map = backbone(inputs)
-        pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
-        pooled = keras.layers.Dropout(0.3)(pooled)
-        auxiliary = keras.layers.Dense(2, activation="softmax", dtype="float32")(pooled)
-        self.trained = keras.Model(inputs, [head(feature_map), auxiliary])
-        schedule = keras.optimizers.schedules.CosineDecay(
-            0.0,
-            config.steps,
-            warmup_target=config.learning_rate,
-            warmup_steps=min(100, max(1, config.steps // 10)),
-        )
-        self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
-        self.optimizer.build(self.trained.trainable_variables)
-        self.step = tf.Variable(0, dtype=tf.int64)
-        # Keras leaves the seeds of dropout out of a model's own state.
-        seeds = [v.value for v in self.trained.variables if v.path.endswith("seed_generator_state")]
-        state = tf.train.Checkpoint(
-            model=self.trained, optimizer=self.optimizer, step=self.step, seeds=seeds
-        )
-        self.states = tf.train.CheckpointManager(state, str(folder / "state"), max_to_keep=2)
-        if self.states.restore_or_initialize():
-            print(f"resuming at step {int(self.step)}", file=sys.stderr)
-        # Only now: settings that build no network must not claim the folder.
-        self._remember_settings()
-        self._train_step = tf.function(self._step, reduce_retracing=True, autograph=False)
-
-    def fit(self, sources: list[Source]) -> None:
-        """Train up to ``config.steps``; history goes to ``history.jsonl``."""
-        batches = BatchMaker(self.config, sources)
-        first = int(self.step)
-        recent: list[tuple[float, float]] = []
-        with (
-            ThreadPoolExecutor(1, thread_name_prefix="batches") as pool,
-            (self.folder / "history.jsonl").open("a", encoding="utf-8") as history,
-            tqdm(total=self.config.steps, initial=first, unit="step") as bar,
-        ):
-            ahead = [
-                pool.submit(batches, step)
-                for step in range(first, min(first + 4, self.config.steps))
-            ]
-            for step in range(first, self.config.steps):
-                images, labels = ahead.pop(0).result()
-                if step + 4 < self.config.steps:
-                    ahead.append(pool.submit(batches, step + 4))
-                loss, accuracy = self._train_step(images, labels)
-                self.step.assign_add(1)
-                recent.append((float(loss), float(accuracy)))
-                bar.update()
-                if (step + 1) % self.save_every == 0 or step + 1 == self.config.steps:
-                    mean_loss, mean_accuracy = np.mean(recent, axis=0)
-                    recent.clear()
-                    bar.set_postfix(loss=f"{mean_loss:.3f}", accuracy=f"{mean_accuracy:.3f}")
-                    line = {"step": step + 1, "loss": mean_loss, "accuracy": mean_accuracy}
-                    history.write(json.dumps(line) + "\n")
-                    history.flush()
-                    self.states.save(checkpoint_number=step + 1)
-
-    def export(
-        self,
-        folder: Path,
-        name: str,
-        version: str,
-        *,
-        margin: float,
-        drop: float,
-        data: dict[str, str],
-    ) -> Path:
-        """Write the checkpoint of the current weights; returns its folder."""
-        training = asdict(self.config) | {"optimizer": "AdamW, cosine decay"}
-        checkpoints.save(
-            self.model,
-            folder,
-            name=name,
-            version=version,
-            architecture={
-                "sequence": "rows",
-                "backbone_cut": self.config.cut,
-                "image_size": self.config.image_size,
-            },
-            margin=margin,
-            drop=drop,
-            data=data,
-            training=training,
-            limits=LIMITS,
-            created=datetime.now(UTC).date().isoformat(),
-            git_commit=_git_commit(),
-            versions={
-                name: installed_version(name)
-                for name in ("tensorflow", "keras", "numpy", "opencv-python-headless")
-            },
-        )
-        return folder
-
-    def _step(self, images: Any, labels: Any) -> tuple[Any, Any]:
-        import keras
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            steps, auxiliary = self.trained(images, training=True)
-            each = tf.repeat(labels[:, None, :], tf.shape(steps)[1], axis=1)
-            loss = tf.reduce_mean(keras.losses.categorical_crossentropy(each, steps))
-            loss += tf.reduce_mean(keras.losses.categorical_crossentropy(labels, auxiliary))
-        variables = self.trained.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        said = tf.argmax(tf.reduce_mean(steps, axis=1), axis=-1)
-        right = tf.cast(tf.equal(said, tf.argmax(labels, axis=-1)), tf.float32)
-        return loss / 2, tf.reduce_mean(right)
-
-    def _refuse_other_settings(self) -> None:
-        path = self.folder / CONFIG
-        if not path.exists():
-            return
-        wanted, found = asdict(self.config), json.loads(path.read_text(encoding="utf-8"))
-        differing = sorted(k for k in wanted.keys() | found if found.get(k) != wanted.get(k))
-        if differing:
-            raise ValueError(f"{path} was made with other settings: {', '.join(differing)}")
-
-    def _remember_settings(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(self.config), indent=2) + "\n"
-        (self.folder / CONFIG).write_text(text, encoding="utf-8")
+def _remember_settings(folder: Path, settings: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(settings, indent=2) + "\n"
+    (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
 def _git_commit() -> str:
