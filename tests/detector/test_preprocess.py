@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def test_the_crops_are_bit_for_bit_those_the_network_is_given(
     preprocess: Preprocess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    checkpoint = request.getfixturevalue(reading)
+    checkpoint = dropped(request.getfixturevalue(reading), tmp_path / reading)
     folder = tmp_path / "videos"
     (folder / "real").mkdir(parents=True)
     for name in ("real/1.mp4", "real/turned.mp4", "fake/odd.webm"):
@@ -69,6 +71,15 @@ def test_the_crops_are_bit_for_bit_those_the_network_is_given(
             assert (row.frame_index, row.side) == (face.frame_index, face.box.side)
             assert row.person == person[face.frame_index, face.box]
             np.testing.assert_array_equal(cut[row].image(), crop)
+
+
+def dropped(checkpoint: Path, copy: Path) -> Path:
+    """The checkpoint, served with a drop."""
+    shutil.copytree(checkpoint, copy)
+    metadata = json.loads((copy / checkpoints.METADATA).read_text())
+    metadata["preprocessing"]["drop"] = 0.1
+    (copy / checkpoints.METADATA).write_text(json.dumps(metadata))
+    return copy
 
 
 # --- what is written ----------------------------------------------------------------------

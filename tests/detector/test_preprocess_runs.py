@@ -11,19 +11,17 @@ import subprocess
 import sys
 import threading
 import weakref
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from detector import cli, extraction
-from detector.domain import Face, FaceBox, Image, Person
+from detector.domain import Face, FaceBox, Image
 from detector.training import preprocess as command
-from detector.training.crops import decode_rgb, read_manifest
+from detector.training.crops import read_manifest
 from detector.training.errors import DatasetError
 from detector.training.face_archive import FaceArchiveWriter, read_record
 from tests import clips
@@ -92,6 +90,27 @@ def test_a_run_that_was_ended_goes_on_with_what_is_missing(
     ).read_bytes()
 
 
+def test_an_interrupt_waits_for_no_video(
+    preprocess: Preprocess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, out = tmp_path / "videos", tmp_path / "out"
+    (folder / "real").mkdir(parents=True)
+    clips.text_file(folder / "real" / "at-once.mp4")
+    clips.two_people(folder / "real" / "long.mp4", seconds=6)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.tqdm, "update", interrupt)
+    assert preprocess(folder, out, "--workers", 2) == 1
+    assert "interrupted" in capsys.readouterr().err
+    assert not finished(out)
+    assert not parts(out)
+
+
 def test_a_full_disk_leaves_nothing_half_written(
     preprocess: Preprocess,
     videos: Path,
@@ -134,10 +153,12 @@ def test_what_is_finished_is_not_read_again(
     assert preprocess(folder, out) == 0
     manifest, report = ((out / name).read_bytes() for name in ("manifest.csv", "report.csv"))
     (out / "manifest.csv").unlink()
+    (out / "crops" / "real" / "gone.mp4.zip.part").write_bytes(b"half")
     monkeypatch.setattr(command, "_load_finder", lambda arguments: pytest.fail("loaded"))
     assert preprocess(folder, out) == 0
     assert (out / "manifest.csv").read_bytes() == manifest
     assert (out / "report.csv").read_bytes() == report
+    assert not parts(out)
 
 
 def test_a_video_that_failed_is_tried_again(
@@ -365,31 +386,3 @@ def test_few_videos_wait_however_many_there_are() -> None:
             ahead.append(len(taken) - got)
     assert len(ahead) == 100
     assert max(ahead) <= 4
-
-
-def test_faces_of_a_zip_are_in_order_and_come_back_bit_for_bit(tmp_path: Path) -> None:
-    random = np.random.default_rng(1)
-    crops: dict[Face, Image] = {}
-    # Eleven faces in one frame, and an earlier frame that a damaged file gave later.
-    for frame_index, count in ((40, 11), (7, 1)):
-        for number in range(count):
-            box = FaceBox(100 * number, 0, 50, 60)
-            face = Face(frame_index, frame_index / 25, 0, box, 0.98765, np.zeros(1, np.float32))
-            crops[face] = random.integers(0, 256, (300, 300, 3), dtype=np.uint8)
-    path = tmp_path / "crops" / "a.mp4.zip"
-    with FaceArchiveWriter(path) as archive:
-        for face, crop in crops.items():
-            archive.add(face, crop)
-        assert not path.exists()
-        people = [Person(1, archive.faces[:1]), Person(2, archive.faces[1:])]
-        written = archive.finish(people, video_bytes=5, frames=2, seconds=1.5)
-    record = read_record(path)
-    assert record == written
-    assert [face.path for face in record.faces] == [
-        "000007-1.png", *(f"000040-{number}.png" for number in range(1, 12))
-    ]  # fmt: skip
-    assert [face.person for face in record.faces] == [2, 1, *[2] * 10]
-    with zipfile.ZipFile(path) as stored:
-        for face, kept in zip(crops, [*record.faces[1:], record.faces[0]], strict=True):
-            assert (kept.box, kept.confidence) == (face.box, 0.9877)
-            np.testing.assert_array_equal(decode_rgb(stored.read(kept.path)), crops[face])
