@@ -1,4 +1,4 @@
-"""``python -m detector``: analyze videos, or train a checkpoint.
+"""``python -m detector``: analyze videos, preprocess labelled ones, train a checkpoint.
 
 Results go to standard output (readable, or JSON Lines with ``--json``), everything
 else to standard error. Exit status of ``analyze``: 0 all files were analysed, 2 an
@@ -8,21 +8,21 @@ unusable file was among them, 1 anything else, wrong usage and Ctrl-C included.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import json
 import math
 import os
 import sys
-import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from tqdm import tqdm
 
 from detector import checkpoints
+from detector.device import native_noise_held_back
 from detector.errors import DetectorError, FileNotReadable, InternalError, UnusableVideo
 from detector.limits import Limits
 from detector.report import result_to_json, result_to_text
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A file's name may have bytes or letters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        options = _parser(training=given[:1] == ["train"]).parse_args(given)
+        options = _parser(given[0] if given else "").parse_args(given)
         return int(options.run(options))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -109,7 +109,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(FAILED, f"{self.prog}: error: {message}\n")
 
 
-def _parser(*, training: bool) -> argparse.ArgumentParser:
+def _parser(chosen: str) -> argparse.ArgumentParser:
+    """The options of all commands; of training those of the chosen one only, for its modules
+    and what they need are not loaded for the others."""
     parser = _Parser(prog="python -m detector", description="Is the face in a video real or fake?")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -119,6 +121,20 @@ def _parser(*, training: bool) -> argparse.ArgumentParser:
     command.add_argument(
         "--checkpoint", default="default", metavar="NAME", help="an installed one, or a folder"
     )
+    _add_reading_options(command)
+    command.set_defaults(run=analyze)
+
+    command = commands.add_parser("preprocess", help="cut the faces of labelled videos")
+    if chosen == "preprocess":
+        _add_options_of("preprocess", command)
+        _add_reading_options(command)
+    command = commands.add_parser("train", help="train a checkpoint")
+    if chosen == "train":
+        _add_options_of("trainer", command)
+    return parser
+
+
+def _add_reading_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--sampling", choices=list(BUDGETS), default="standard", help="how many frames to look at"
     )
@@ -130,17 +146,15 @@ def _parser(*, training: bool) -> argparse.ArgumentParser:
     )
     command.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
     command.add_argument("--threads", type=_count, default=0, help="0: all cores", metavar="N")
-    command.set_defaults(run=analyze)
 
-    command = commands.add_parser("train", help="train a checkpoint")
-    if training:
-        try:
-            from detector.training import trainer
-        except ModuleNotFoundError as error:
-            command.error(f"{error}; training needs what script/bootstrap --dev installs")
-        trainer.add_arguments(command)
-        command.set_defaults(run=trainer.run)
-    return parser
+
+def _add_options_of(module: str, command: argparse.ArgumentParser) -> None:
+    try:
+        training = import_module(f"detector.training.{module}")
+    except ModuleNotFoundError as error:
+        command.error(f"{error}; training needs what script/bootstrap --dev installs")
+    training.add_arguments(command)
+    command.set_defaults(run=training.run)
 
 
 def _count(text: str) -> int:
@@ -165,32 +179,10 @@ def _readable(file: str) -> bool:
 
 
 def _load(options: argparse.Namespace) -> Detector:
-    with _native_noise_held_back():
+    with native_noise_held_back():
         from detector.pipeline import Detector
 
         return Detector.load(options.checkpoint, options.device, options.threads)
-
-
-@contextlib.contextmanager
-def _native_noise_held_back() -> Iterator[None]:
-    """TensorFlow greets on standard error before it reads its log level.
-
-    If loading fails, what was said is said after all.
-    """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        kept = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(kept, 2)
-            held.seek(0)
-            os.write(2, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 class _Progress:

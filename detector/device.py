@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 
 from detector.errors import NoDevice
 
@@ -48,3 +52,25 @@ def prepare(device: str = "auto", threads: int = 0) -> str:
     if wanted not in present:
         raise NoDevice(f"no device {device!r}; here are: {', '.join(sorted(present))}")
     return wanted
+
+
+@contextlib.contextmanager
+def native_noise_held_back() -> Iterator[None]:
+    """TensorFlow greets on standard error before it reads its log level.
+
+    If loading fails, what was said is said after all.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -10,39 +10,24 @@ from __future__ import annotations
 
 import io
 import os
-import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from importlib import metadata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import PIL.Image
 
 from detector import checkpoints, people, voting
 from detector.device import prepare
-from detector.domain import (
-    DetectedFace,
-    Face,
-    FaceResult,
-    Image,
-    MediaInfo,
-    Person,
-    SampledFrame,
-    VideoResult,
-)
+from detector.domain import Face, FaceResult, Image, Person, VideoResult
 from detector.errors import BadCheckpoint
-from detector.faces import BATCH_FRAMES, FaceFinder
-from detector.prediction import RUN_FRAMES, Predictor
-from detector.preprocessing import crop_face
+from detector.extraction import Cut, FaceExtraction
+from detector.faces import FaceFinder
+from detector.prediction import Predictor, sampling_for
 from detector.stages import OnProgress, ShouldStop, Stages
-from detector.video import Limits, Sampling, sample
-
-BATCH_BYTES = 64 * 1024 * 1024
-"""Of frames that are in memory at a time: eight of 1080p, two of 4K, one of 8K."""
+from detector.versions import versions
+from detector.video import Limits, Sampling
 
 THUMBNAIL_SIDE = 160
 THUMBNAIL_QUALITY = 85
-
-LIBRARIES = ("tensorflow", "keras", "mtcnn", "numpy", "opencv-python-headless", "av", "pillow")
 
 
 class Detector:
@@ -107,13 +92,10 @@ class Detector:
             UnusableVideo: the file cannot be analysed; the child class says why.
             AnalysisStopped: ``should_stop`` said so.
         """
-        sampling = sampling or Sampling()
-        if self._checkpoint.metadata.architecture["sequence"] == "frames":
-            frames = sampling.frames and max(sampling.frames, RUN_FRAMES)
-            sampling = replace(sampling, window_frames=RUN_FRAMES, frames=frames)
+        sampling = sampling_for(self._checkpoint.metadata, sampling or Sampling())
         stages = Stages(on_progress, should_stop)
         run = _Run(stages, Predictor(self._checkpoint))
-        media = self._see(run, path, sampling, limits)
+        extraction = self._see(run, path, sampling, limits)
         with stages.enter("track"):
             linked = people.link(list(run.thumbnails), stages.stop_if_asked)
         with stages.enter("predict"):
@@ -128,12 +110,12 @@ class Detector:
             votes=decision.votes,
             people=decision.people,
             faces=faces,
-            media=media,
+            media=extraction.media,
             checkpoint=self._checkpoint.id,
             sampling=sampling.name,
-            sampled_frames=tuple(sorted(run.sampled)),
+            sampled_frames=tuple(sorted(extraction.sampled)),
             seconds=stages.seconds(),
-            versions=_versions(),
+            versions=versions(),
         )
 
     def _see(
@@ -142,49 +124,20 @@ class Detector:
         path: str | os.PathLike[str],
         sampling: Sampling,
         limits: Limits | None,
-    ) -> MediaInfo:
+    ) -> FaceExtraction:
         """Probe, sample and detect: afterwards the run has every face."""
-        stages = run.stages
-        with stages.enter("probe", clock="decode"):
-            stream = sample(path, sampling, limits, stages.should_stop)
-        with stream:
-            stages.report("sample", 0.0)
-            frames = iter(stream)
-            while True:
-                stages.stop_if_asked()
-                with stages.timed("decode"):
-                    batch = _next_batch(frames)
-                if not batch:
-                    return stream.media
+        stages, about = run.stages, self._checkpoint.metadata
+        cut = Cut(about.margin, about.drop)
+        with FaceExtraction(path, self._finder, cut, sampling, stages, limits) as extraction:
+            for faces in extraction:
                 with stages.timed("detect"):
-                    self._find_faces(run, batch)
-                # The next frames need the room of these.
-                del batch
+                    for face, crop in faces:
+                        run.predictor.add(face, crop)
+                        run.thumbnails[face] = _thumbnail(crop)
                 if run.predictor.full:
                     with stages.timed("predict"):
                         run.predict(complete=False)
-                stages.report("detect", len(run.sampled) / max(stream.expected, 1))
-
-    def _find_faces(self, run: _Run, batch: Sequence[SampledFrame]) -> None:
-        found = self._finder.find([frame.image for frame in batch])
-        for frame, detected in zip(batch, found, strict=True):
-            run.sampled.append(frame.index)
-            for one in detected:
-                self._keep(run, frame, one)
-
-    def _keep(self, run: _Run, frame: SampledFrame, detected: DetectedFace) -> None:
-        face = Face(
-            frame_index=frame.index,
-            time_s=frame.time_s,
-            window=frame.window,
-            box=detected.box,
-            confidence=detected.confidence,
-            appearance=people.describe(frame.image, detected.box),
-        )
-        about = self._checkpoint.metadata
-        crop = crop_face(frame.image, detected.box, about.margin, about.drop)
-        run.predictor.add(face, crop)
-        run.thumbnails[face] = _thumbnail(crop)
+        return extraction
 
     def _vote(
         self, run: _Run, linked: Sequence[Person]
@@ -232,7 +185,6 @@ class _Run:
     stages: Stages
     predictor: Predictor
     thumbnails: dict[Face, bytes] = field(default_factory=dict)
-    sampled: list[int] = field(default_factory=list)
 
     def predict(self, *, complete: bool) -> None:
         """Predict the faces that wait, asking between batches whether to go on."""
@@ -246,17 +198,6 @@ class _Run:
                 self.stages.report("predict", made / total)
 
         self.predictor.predict(step, complete=complete)
-
-
-def _next_batch(frames: Iterator[SampledFrame]) -> list[SampledFrame]:
-    """As many frames as the face finder takes at once, fewer if they are very large."""
-    batch: list[SampledFrame] = []
-    for frame in frames:
-        batch.append(frame)
-        full = len(batch) == BATCH_FRAMES
-        if full or sum(one.image.nbytes for one in batch) + frame.image.nbytes > BATCH_BYTES:
-            break
-    return batch
 
 
 def _thumbnail(crop: Image) -> bytes:
@@ -294,13 +235,3 @@ def _temperature(about: checkpoints.Metadata) -> float | None:
     except (KeyError, TypeError, ValueError) as error:
         raise BadCheckpoint(f"{about.name}: calibration: {error!r}") from error
     return temperature
-
-
-def _versions() -> dict[str, str]:
-    installed = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue  # OpenCV comes in packages of several names.
-    return installed

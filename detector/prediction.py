@@ -10,14 +10,16 @@ face.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.checkpoints import LoadedCheckpoint
+from detector.checkpoints import LoadedCheckpoint, Metadata
 from detector.domain import Face, Image, Prediction
 from detector.people import tracks
+from detector.sampling import Sampling
 
 T = TypeVar("T")
 
@@ -104,6 +106,14 @@ class Predictor:
         self._predictions.setdefault(face, []).extend(
             Prediction(p_fake=float(p_fake), p_real=float(p_real)) for p_fake, p_real in rows
         )
+
+
+def sampling_for(checkpoint: Metadata, sampling: Sampling) -> Sampling:
+    """The sampling that a checkpoint needs to read videos at this level."""
+    if checkpoint.architecture["sequence"] != "frames":
+        return sampling
+    frames = sampling.frames and max(sampling.frames, RUN_FRAMES)
+    return replace(sampling, window_frames=RUN_FRAMES, frames=frames)
 
 
 def sequence_windows(count: int) -> list[list[int]]:

@@ -252,3 +252,11 @@ def decode_rgb(encoded: bytes) -> Image:
     if bgr is None:
         raise DatasetError("a crop is not a readable picture")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def encode_png(image: Image) -> bytes:
+    """An RGB ``uint8`` picture, compressed without loss; ``decode_rgb`` gives it back."""
+    encoded, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise ValueError(f"cannot encode a picture of shape {image.shape}")
+    return content.tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from detector import Detector, checkpoints
+from detector import Detector, checkpoints, cli
 from detector.domain import FaceBox, Image, Label
 from detector.faces import FaceFinder
 from detector.preprocessing import crop_face, to_network_input
+from tests import clips
 from tests.clips import scene
 from tests.detector.crops import write_dataset
+
+Preprocess = Callable[..., int]
 
 MARGIN = 1.3
 SIDE = 96
@@ -102,3 +106,32 @@ def _portrait_crop(person: int, shift: int, size: int) -> Image:
 def dataset(tmp_path: Path) -> Path:
     """12 sources of one genuine and one fake crop, half of them in a zip, one for validation."""
     return write_dataset(tmp_path / "faces")
+
+
+@pytest.fixture
+def preprocess(finder: FaceFinder, monkeypatch: pytest.MonkeyPatch) -> Preprocess:
+    """``preprocess(folder, out, …)``: the command in this process; its exit status."""
+    monkeypatch.setattr("detector.training.preprocess._load_finder", lambda arguments: finder)
+
+    def preprocess(folder: Path, out: Path, *options: object) -> int:
+        given = [str(option) for option in options]
+        if not {"--checkpoint", "--margin"} & set(given):
+            given += ["--margin", str(MARGIN)]
+        return cli.main(["preprocess", str(folder), str(out), "--sampling", "quick", *given])
+
+    return preprocess
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real and fake: two people, one, none, turned, of an odd size; and one that is no video."""
+    folder = tmp_path_factory.mktemp("labelled") / "videos"
+    (folder / "real").mkdir(parents=True)
+    (folder / "fake" / "FaceSwap").mkdir(parents=True)
+    clips.two_people(folder / "real" / "1.mp4", seconds=0.8)
+    clips.one_person(folder / "fake" / "FaceSwap" / "1.mp4", seconds=0.8, person=1)
+    clips.no_face(folder / "real" / "empty.mp4", seconds=0.8)
+    clips.rotated(folder / "real" / "turned.mp4", 90, seconds=0.8)
+    clips.odd_size(folder / "fake" / "odd.webm", seconds=0.8)
+    clips.text_file(folder / "real" / "words.mp4")
+    return folder

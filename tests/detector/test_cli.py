@@ -242,11 +242,18 @@ def test_a_limit_of_length_can_be_given(run: Run, tmp_path: Path) -> None:
     assert "too_long: The video is longer than is accepted here." in err
 
 
-def test_train_has_its_own_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("train", ["--run", "--steps"]), ("preprocess", ["--workers", "--margin", "--max-minutes"])],
+)
+def test_what_belongs_to_training_has_its_own_arguments(
+    capsys: pytest.CaptureFixture[str], command: str, options: list[str]
+) -> None:
     with pytest.raises(SystemExit) as leaving:
-        main(["train", "--help"])
+        main([command, "--help"])
     assert leaving.value.code == 0
-    assert "train" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert [option for option in options if option in printed] == options
 
 
 def test_the_package_imports_neither_tensorflow_nor_django() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from detector import Detector, Sampling, checkpoints
 from detector.domain import SampledFrame
-from detector.pipeline import _next_batch
+from detector.extraction import _next_batch
 from detector.prediction import WINDOW, Predictor, sequence_windows
 from tests import clips
 
