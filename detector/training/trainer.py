@@ -26,6 +26,7 @@ from detector.errors import CheckpointError
 from detector.training import generated, history, model_card
 from detector.training.batches import BatchMaker, Recipe
 from detector.training.configuration import Config, read_config
+from detector.training.crop_folder import SETTINGS
 from detector.training.crops import (
     FaceRow,
     Source,
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     import keras
 
 CONFIG = "config.json"
-
-SETTINGS = "settings.json"
-"""Beside crops that ``python -m detector preprocess`` cut: with which margin and drop."""
 
 LIMITS = (
     "Uncalibrated: the probability is the network's own figure; nobody has checked how "
