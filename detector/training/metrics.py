@@ -8,17 +8,19 @@ Methods and their Application", 1997, on clustered data).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score, roc_curve
 
 BINS = 10
 """Of the expected calibration error, with equally many examples each."""
 
 RESAMPLINGS = 1000
+
+LEAST = float(np.finfo(np.float64).eps)
+"""A likelihood of zero counts as this, so that one certain mistake is not all there is."""
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -62,26 +64,47 @@ class Scored:
         )
 
 
+def roc_curve(scored: Scored) -> tuple[Floats, Floats]:
+    """(share of genuine, share of forged) at or above each threshold, from none to all.
+
+    Thresholds are the probabilities there are, falling. There must be both classes.
+    """
+    false_positives, true_positives = _above(scored)
+    return false_positives / false_positives[-1], true_positives / true_positives[-1]
+
+
 def roc_auc(scored: Scored) -> float | None:
     """The chance that a forged example has a higher probability than a genuine one."""
-    return _of_both(scored, lambda: float(roc_auc_score(scored.fake, scored.probability)))
+
+    def area() -> float:
+        false_positives, true_positives = roc_curve(scored)
+        return float(np.trapezoid(true_positives, false_positives))
+
+    return _of_both(scored, area)
 
 
 def average_precision(scored: Scored) -> float | None:
     """Mean precision over the recalls; chance is the share of forged examples."""
-    return _of_both(scored, lambda: float(average_precision_score(scored.fake, scored.probability)))
+
+    def mean() -> float:
+        false_positives, true_positives = _above(scored)
+        precision = true_positives[1:] / (true_positives[1:] + false_positives[1:])
+        return float(np.sum(precision * np.diff(true_positives)) / true_positives[-1])
+
+    return _of_both(scored, mean)
 
 
 def mean_log_loss(scored: Scored) -> float:
     """Mean negative log-likelihood in nats; 0.693 is what always saying 0.5 gets."""
-    return float(log_loss(scored.fake, scored.probability, labels=[False, True]))
+    likely = np.where(scored.fake, scored.probability, 1 - scored.probability)
+    return float(-np.mean(np.log(np.maximum(likely, LEAST))))
 
 
 def equal_error_rate(scored: Scored) -> float | None:
     """The error where as large a share of genuine as of forged examples is mistaken."""
 
     def crossing() -> float:
-        false_positives, true_positives, _ = roc_curve(scored.fake, scored.probability)
+        false_positives, true_positives = roc_curve(scored)
         gap = false_positives - (1 - true_positives)
         after = int(np.argmax(gap > 0))
         # Between two points of the curve, along the line that joins them.
@@ -111,6 +134,13 @@ def false_positive_rate(scored: Scored) -> float | None:
     if not genuine.any():
         return None
     return float(np.mean((scored.voted_fake & ~scored.undecided)[genuine]))
+
+
+def detection_rate(scored: Scored) -> float | None:
+    """Share of the forged examples that the verdict calls fake; undecided ones are not."""
+    if not scored.fake.any():
+        return None
+    return float(np.mean((scored.voted_fake & ~scored.undecided)[scored.fake]))
 
 
 def coverage(scored: Scored) -> float:
@@ -167,6 +197,7 @@ METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
     "false_positive_rate": false_positive_rate,
+    "detection_rate": detection_rate,
     "coverage": coverage,
     "decided_error": decided_error,
     "expected_calibration_error": expected_calibration_error,
@@ -182,12 +213,14 @@ class Figure:
     high: float | None
 
 
-def figures(scored: Scored, seed: int = 1) -> dict[str, Figure]:
-    """Every metric with its interval."""
+def figures(
+    scored: Scored, metrics: Mapping[str, Metric] = METRICS, seed: int = 1
+) -> dict[str, Figure]:
+    """Each of the metrics with its interval."""
     resampled = [scored.take(positions) for positions in resample_groups(scored.group, seed)]
     return {
         name: _figure(metric(scored), [metric(sample) for sample in resampled])
-        for name, metric in METRICS.items()
+        for name, metric in metrics.items()
     }
 
 
@@ -228,6 +261,16 @@ def _figure(value: float | None, resampled: Sequence[float | None]) -> Figure:
         return Figure(value, None, None)
     low, high = np.percentile(known, [2.5, 97.5])
     return Figure(value, float(low), float(high))
+
+
+def _above(scored: Scored) -> tuple[Floats, Floats]:
+    """Counts of (genuine, forged) examples at or above each threshold, from none to all."""
+    order = np.argsort(-scored.probability, kind="stable")
+    probability, fake = scored.probability[order], scored.fake[order]
+    last_of_level = np.append(np.flatnonzero(np.diff(probability)), len(probability) - 1)
+    forged = np.cumsum(fake, dtype=np.float64)[last_of_level]
+    genuine = last_of_level + 1 - forged
+    return np.concatenate([[0.0], genuine]), np.concatenate([[0.0], forged])
 
 
 def _of_both(scored: Scored, value: Callable[[], float]) -> float | None:

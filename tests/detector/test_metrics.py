@@ -79,6 +79,8 @@ def test_accuracies_are_those_of_the_votes_and_not_of_the_probabilities() -> Non
 def test_a_withheld_verdict_is_neither_an_error_nor_a_false_alarm() -> None:
     withheld = scored([0, 0, 0, 0, 1], [0.1, 0.6, 0.7, 0.8, 0.4], undecided=[0, 1, 0, 0, 1])
     assert metrics.false_positive_rate(withheld) == 0.5
+    assert metrics.detection_rate(withheld) == 0.0
+    assert metrics.detection_rate(FOUR) == 0.5
     assert metrics.coverage(withheld) == pytest.approx(3 / 5)
     assert metrics.decided_error(withheld) == pytest.approx(2 / 3)
     assert metrics.accuracy(withheld) == pytest.approx(1 / 5)
@@ -90,6 +92,8 @@ def test_what_has_no_meaning_is_none() -> None:
                  "false_positive_rate", "decided_error"):  # fmt: skip
         assert metrics.METRICS[name](forged) is None, name
     assert figures(forged)["roc_auc"] == Figure(None, None, None)
+    genuine = scored([0, 0], [0.2, 0.8])
+    assert metrics.detection_rate(genuine) is None
     assert metrics.accuracy(forged) == 0.5
 
 
@@ -190,6 +194,21 @@ def test_every_share_is_between_0_and_1(rows: list[tuple[bool, float, bool, bool
         if name != "log_loss" and value is not None:
             assert 0 <= value <= 1, name
     assert sum(metrics.confusion(one).values()) == len(rows)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3))
+def test_figures_are_those_of_scikit_learn(seed: int, places: int) -> None:
+    from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+
+    rng = np.random.default_rng(seed)
+    fake = np.array([0, 1, *rng.integers(0, 2, 30)])
+    probability = np.round(rng.random(32), places)
+    one = scored(fake.tolist(), probability.tolist())
+    assert metrics.roc_auc(one) == pytest.approx(roc_auc_score(fake, probability))
+    assert metrics.average_precision(one) == pytest.approx(
+        average_precision_score(fake, probability)
+    )
+    assert metrics.mean_log_loss(one) == pytest.approx(log_loss(fake, probability))
 
 
 @given(st.integers(0, 10_000))
