@@ -1,4 +1,4 @@
-"""``python -m detector``: analyze videos, or train a checkpoint.
+"""``python -m detector``: analyze videos, train a checkpoint, evaluate one.
 
 Results go to standard output (readable, or JSON Lines with ``--json``), everything
 else to standard error. Exit status of ``analyze``: 0 all files were analysed, 2 an
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import math
@@ -35,6 +36,12 @@ OK = 0
 FAILED = 1
 UNUSABLE = 2
 
+DEVELOPMENT = {
+    "train": ("detector.training.trainer", "train a checkpoint"),
+    "evaluate": ("detector.training.evaluation", "measure a checkpoint on labelled sets"),
+}
+"""Commands that need more than serving does: their modules are imported when asked for."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
@@ -45,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A file's name may have bytes or letters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        options = _parser(training=given[:1] == ["train"]).parse_args(given)
+        options = _parser(given[:1]).parse_args(given)
         return int(options.run(options))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -109,7 +116,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(FAILED, f"{self.prog}: error: {message}\n")
 
 
-def _parser(*, training: bool) -> argparse.ArgumentParser:
+def _parser(wanted: Sequence[str]) -> argparse.ArgumentParser:
+    """With the options of the commands in ``wanted`` that only a developer has."""
     parser = _Parser(prog="python -m detector", description="Is the face in a video real or fake?")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -132,14 +140,15 @@ def _parser(*, training: bool) -> argparse.ArgumentParser:
     command.add_argument("--threads", type=_count, default=0, help="0: all cores", metavar="N")
     command.set_defaults(run=analyze)
 
-    command = commands.add_parser("train", help="train a checkpoint")
-    if training:
-        try:
-            from detector.training import trainer
-        except ModuleNotFoundError as error:
-            command.error(f"{error}; training needs what script/bootstrap --dev installs")
-        trainer.add_arguments(command)
-        command.set_defaults(run=trainer.run)
+    for name, (module, about) in DEVELOPMENT.items():
+        command = commands.add_parser(name, help=about)
+        if name in wanted:
+            try:
+                loaded = importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                command.error(f"{error}; this needs what script/bootstrap --dev installs")
+            loaded.add_arguments(command)
+            command.set_defaults(run=loaded.run)
     return parser
 
 

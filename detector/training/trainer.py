@@ -42,6 +42,7 @@ from detector.training.crops import (
 )
 from detector.training.errors import DatasetError
 from detector.training.evaluation import measure
+from detector.training.summary import Entry
 
 CONFIG = "config.json"
 
@@ -116,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train_and_measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+def _train_and_measure(arguments: argparse.Namespace) -> tuple[list[Entry], Path]:
     config = Config(
         dataset=arguments.dataset.name,
         cut=arguments.cut,
@@ -155,9 +156,7 @@ def _train_and_measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], P
         },
     )
     # What was written is measured, in the precision of the file, and not what is in memory.
-    metrics = measure(
-        checkpoints.load(str(folder)).predict_faces, held_out, config.dataset, config.seed
-    )
+    metrics = measure(checkpoints.load(str(folder)), held_out, config.dataset, "selection")
     checkpoints.write_metrics(folder, metrics)
     model_card.write(folder)
     return metrics, folder

@@ -4,7 +4,7 @@ import argparse
 import json
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from detector.training.crops import (
     split_groups,
 )
 from detector.training.errors import DatasetError
+from detector.training.evaluation_sets import read_sets
 from detector.training.margin import estimate
 from tests import clips
 from tests.detector.crops import SIDE, jpeg
@@ -267,55 +268,24 @@ def test_training_ends_in_a_checkpoint_that_loads(
     loaded = checkpoints.load(str(folder))
     assert (loaded.metadata.margin, loaded.metadata.drop) == (1.2, 0.05)
     assert re.match("[0-9a-f]{40}|unknown", loaded.metadata.raw["git_commit"])
-    auc = loaded.metadata.raw["metrics"]["validation_auc"]
+    [entry] = loaded.metadata.raw["metrics"]
+    assert (entry["set"], entry["part"], entry["level"]) == ("faces", "selection", "frame")
+    assert (entry["n"], entry["groups"]) == (8, 4)
+    auc = entry["figures"]["roc_auc"]
     assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
-    assert auc["n"] == 8
-    assert auc["groups"] == 4
     card = (folder / "MODEL_CARD.md").read_text()
     assert loaded.id.sha256 in card
     assert "Uncalibrated" in card
     assert "| augmentation | mirror 0.5, light 0.7, " in card
     assert "Not proof" in card
     printed = json.loads(capsys.readouterr().out.split("checkpoint:")[0])
-    assert printed["validation_auc"] == auc
+    assert printed == [entry]
 
-    measured_again = evaluation.measure(
-        loaded.predict_faces,
-        evaluation.held_out_faces(dataset, loaded.metadata.raw["training"]),
-        dataset.name,
-        loaded.metadata.raw["training"]["seed"],
+    [selection] = read_sets([f"{dataset}:selection"], loaded.metadata.raw["training"])
+    again = evaluation.measure(
+        loaded, [face for item in selection.items for face in item.faces], "faces", "selection"
     )
-    assert measured_again == loaded.metadata.raw["metrics"]
-
-
-def always(dataset: Path, p_fake: Callable[[Label], float]) -> dict[str, Any]:
-    """The figures of a network that gives each label its answer, in eight steps of which
-    three say the opposite."""
-    faces = load_faces(dataset, read_manifest(dataset))
-    answers = iter(p_fake(face.label) for face in faces)
-
-    def knows(crops: Sequence[np.ndarray]) -> np.ndarray:
-        fake = np.array([[x] * 5 + [1 - x] * 3 for x in (next(answers) for _ in crops)])
-        return np.stack([fake, 1 - fake], axis=-1).astype(np.float32)
-
-    return evaluation.measure(knows, faces, name="faces")
-
-
-def test_measuring_prefers_a_network_that_is_right(dataset: Path) -> None:
-    right = always(dataset, lambda label: float(label == Label.FAKE))
-    assert [right[key]["value"] for key in sorted(right)] == [1.0, 1.0]
-    wrong = always(dataset, lambda label: float(label == Label.REAL))
-    assert [wrong[key]["value"] for key in sorted(wrong)] == [0.0, 0.0]
-    # A tie is FAKE, so half of the votes are right and nothing is told apart.
-    unsure = always(dataset, lambda label: 0.5)
-    assert [unsure[key]["value"] for key in sorted(unsure)] == [0.5, 0.5]
-
-
-def test_measuring_needs_both_classes(dataset: Path) -> None:
-    rows = [row for row in read_manifest(dataset) if row.label == Label.REAL]
-    genuine = load_faces(dataset, rows)
-    with pytest.raises(DatasetError, match="12 and 0"):
-        evaluation.measure(lambda crops: np.zeros((len(crops), 8, 2), np.float32), genuine, "faces")
+    assert again[0]["figures"] == entry["figures"]
 
 
 @pytest.mark.parametrize(("margin", "drop"), [(0.95, 0.04), (1.4, 0.0)])
