@@ -23,7 +23,7 @@ import numpy.typing as npt
 from detector.domain import CheckpointId, Image, Label
 from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint
 from detector.preprocessing import CROP_SIDE, to_network_input
-from detector.voting import Thresholds
+from detector.voting import Thresholds, calibrated
 
 if TYPE_CHECKING:
     import keras
@@ -184,6 +184,44 @@ def read_metadata(folder: Path) -> Metadata:
     return metadata
 
 
+def thresholds(about: Metadata) -> Thresholds:
+    """Whose vote counts with this checkpoint.
+
+    Raises:
+        BadCheckpoint: they make no sense.
+    """
+    try:
+        values = dict(about.thresholds)
+    except (TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{about.name}: thresholds: {error}") from error
+    band = values.get("abstention_band")
+    if band is not None and about.calibration is None:
+        raise BadCheckpoint(f"{about.name} has an abstention band but no calibration")
+    try:
+        if band is not None:
+            low, high = band
+            values["abstention_band"] = (float(low), float(high))
+        return Thresholds(**values)
+    except (TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{about.name}: thresholds: {error}") from error
+
+
+def temperature(about: Metadata) -> float | None:
+    """Of its calibration; ``None`` if it is uncalibrated.
+
+    Raises:
+        BadCheckpoint: it is no temperature.
+    """
+    if about.calibration is None:
+        return None
+    try:
+        value = float(about.calibration["temperature"])
+        calibrated(0.5, value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{about.name}: calibration: {error!r}") from error
+    return value
+
+
 def load(name: str = "default", device: str = "CPU:0") -> LoadedCheckpoint:
     """Find, verify and load a checkpoint.
 
@@ -281,7 +319,7 @@ def save(
         "thresholds": asdict(Thresholds()),
         "data": dict(data or {}),
         "training": dict(training or {}),
-        "metrics": {},
+        "metrics": [],
         "limits": list(limits),
         "versions": dict(versions or {}),
     }
@@ -289,10 +327,20 @@ def save(
     return folder
 
 
-def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Put measured figures into the metadata of a saved checkpoint."""
+def write_metrics(folder: Path, measured: Sequence[Mapping[str, Any]]) -> None:
+    """Put measured figures into the metadata of a saved checkpoint.
+
+    ``metrics`` is a list, one entry for each set, part and level that was measured (their
+    keys: ``detector.training.summary``). A set and part that is measured again replaces
+    its entries; those of other sets stay.
+    """
     metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
-    _write_json(folder / METADATA, metadata | {"metrics": dict(metrics)})
+    again = {(entry["set"], entry["part"]) for entry in measured}
+    known = metadata["metrics"]
+    if not isinstance(known, list):
+        known = []  # An earlier shape, whose figures named neither part nor level.
+    kept = [entry for entry in known if (entry["set"], entry["part"]) not in again]
+    _write_json(folder / METADATA, metadata | {"metrics": [*kept, *measured]})
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""``python -m detector``: analyze videos, preprocess labelled ones, train a checkpoint.
+"""``python -m detector``: analyze videos; preprocess, train and evaluate.
 
 Results go to standard output (readable, or JSON Lines with ``--json``), everything
 else to standard error. Exit status of ``analyze``: 0 all files were analysed, 2 an
@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 OK = 0
 FAILED = 1
 UNUSABLE = 2
+
+DEVELOPMENT = {
+    "preprocess": ("preprocess", "cut the faces of labelled videos"),
+    "train": ("trainer", "train a checkpoint"),
+    "evaluate": ("evaluation", "measure a checkpoint on labelled sets"),
+    "calibrate": ("calibration", "find what its probabilities mean, and when it abstains"),
+}
+"""Commands that need more than serving does, with their modules in ``detector.training``:
+imported when asked for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,13 +133,12 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     _add_reading_options(command)
     command.set_defaults(run=analyze)
 
-    command = commands.add_parser("preprocess", help="cut the faces of labelled videos")
-    if chosen == "preprocess":
-        _add_options_of("preprocess", command)
-        _add_reading_options(command)
-    command = commands.add_parser("train", help="train a checkpoint")
-    if chosen == "train":
-        _add_options_of("trainer", command)
+    for name, (module, about) in DEVELOPMENT.items():
+        command = commands.add_parser(name, help=about)
+        if name == chosen:
+            _add_options_of(module, command)
+            if name == "preprocess":
+                _add_reading_options(command)
     return parser
 
 

@@ -18,7 +18,6 @@ import PIL.Image
 from detector import checkpoints, people, voting
 from detector.device import prepare
 from detector.domain import Face, FaceResult, Image, Person, VideoResult
-from detector.errors import BadCheckpoint
 from detector.extraction import Cut, FaceExtraction
 from detector.faces import FaceFinder
 from detector.prediction import Predictor, sampling_for
@@ -43,8 +42,8 @@ class Detector:
     def __init__(self, finder: FaceFinder, checkpoint: checkpoints.LoadedCheckpoint) -> None:
         self._finder = finder
         self._checkpoint = checkpoint
-        self._thresholds = _thresholds(checkpoint.metadata)
-        self._temperature = _temperature(checkpoint.metadata)
+        self._thresholds = checkpoints.thresholds(checkpoint.metadata)
+        self._temperature = checkpoints.temperature(checkpoint.metadata)
 
     @classmethod
     def load(cls, checkpoint: str = "default", device: str = "auto", threads: int = 0) -> Detector:
@@ -61,7 +60,7 @@ class Detector:
         """
         # What is missing or makes no sense is said before TensorFlow is loaded.
         about = checkpoints.read_metadata(checkpoints.find(checkpoint))
-        _thresholds(about), _temperature(about)
+        checkpoints.thresholds(about), checkpoints.temperature(about)
         name = prepare(device, threads)
         loaded = checkpoints.load(checkpoint, device=name)
         return cls(FaceFinder(name), loaded)
@@ -207,31 +206,3 @@ def _thumbnail(crop: Image) -> bytes:
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=THUMBNAIL_QUALITY)
     return content.getvalue()
-
-
-def _thresholds(about: checkpoints.Metadata) -> voting.Thresholds:
-    try:
-        values = dict(about.thresholds)
-    except (TypeError, ValueError) as error:
-        raise BadCheckpoint(f"{about.name}: thresholds: {error}") from error
-    band = values.get("abstention_band")
-    if band is not None and about.calibration is None:
-        raise BadCheckpoint(f"{about.name} has an abstention band but no calibration")
-    try:
-        if band is not None:
-            low, high = band
-            values["abstention_band"] = (float(low), float(high))
-        return voting.Thresholds(**values)
-    except (TypeError, ValueError) as error:
-        raise BadCheckpoint(f"{about.name}: thresholds: {error}") from error
-
-
-def _temperature(about: checkpoints.Metadata) -> float | None:
-    if about.calibration is None:
-        return None
-    try:
-        temperature = float(about.calibration["temperature"])
-        voting.calibrated(0.5, temperature)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadCheckpoint(f"{about.name}: calibration: {error!r}") from error
-    return temperature

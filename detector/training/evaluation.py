@@ -1,164 +1,284 @@
-"""How well a checkpoint tells held-out face crops apart, as it is served.
+"""``python -m detector evaluate``: how well a checkpoint does on labelled sets.
 
-``python -m detector.training.evaluation CHECKPOINT DATASET`` measures an installed
-checkpoint again, on the sources its own training run held out. Crops take the way of
-``preprocessing.whole_crop`` (they are cut already), ``checkpoints.LoadedCheckpoint``
-and ``voting``: the weights are those of the file, in its precision.
+    python -m detector evaluate default FOLDER OTHER:test --out DIR
+
+Videos and crops are judged as they would be in service (``verdicts``), the outcomes kept
+in ``DIR`` as they come (``evaluation_folder``), so that the same command goes on where it
+was stopped, and at the end the figures (``summary``) and the report are written.
+``--compare A B`` sets two such folders beside each other (``comparison``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
+import platform
+import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from detector.domain import Image, Label
-from detector.preprocessing import whole_crop
-from detector.training.crops import (
-    LabelledFace,
-    load_faces,
-    read_manifest,
-    split_three_ways,
-)
+from detector import checkpoints
+from detector.errors import DetectorError
+from detector.sampling import BUDGETS, Sampling
+from detector.training import comparison, evaluation_report, figure_tables, model_card
+from detector.training.crops import LabelledFace
+from detector.training.datasets import Example
 from detector.training.errors import DatasetError
-from detector.voting import face_probability, frame_vote
+from detector.training.evaluation_folder import UNDAMAGED, EvaluationFolder
+from detector.training.evaluation_report import Evaluated
+from detector.training.evaluation_sets import EvaluationSet, Item, read_sets
+from detector.training.outcomes import Outcome
+from detector.training.robustness import DAMAGES, Damage
+from detector.training.verdicts import ask_about_crops, ask_about_video
 
-PredictFaces = Callable[[Sequence[Image]], npt.NDArray[np.float32]]
-"""n crops, RGB ``uint8`` (300, 300, 3) ▸ (n, predictions, 2) in class order."""
+if TYPE_CHECKING:
+    from detector.pipeline import Detector
 
-RESAMPLINGS = 1000
 CHUNK = 64
+"""Crops, at least, that are asked about at a time."""
+
+LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "av")
 
 
-def measure(
-    predict_faces: PredictFaces, faces: Sequence[LabelledFace], name: str, seed: int = 1
-) -> dict[str, Any]:
-    """ROC AUC of the probabilities and accuracy of the votes of single crops.
-
-    The intervals are the 2.5 % to 97.5 % range of 1,000 resamplings of source videos.
-
-    Args:
-        name: of the set, written beside the figures.
-
-    Raises:
-        DatasetError: there are not crops of both classes.
-    """
-    fake = np.array([face.label == Label.FAKE for face in faces])
-    if not 0 < fake.sum() < len(fake):
-        raise DatasetError(
-            f"{name}: measuring needs genuine and fake crops, "
-            f"got {len(fake) - fake.sum()} and {fake.sum()}"
-        )
-    probabilities, voted_fake = _ask(predict_faces, faces)
-    described = {
-        "set": f"{name}: held-out source videos, single crops",
-        "n": len(faces),
-        "groups": len({face.group for face in faces}),
-    }
-    samples = _resampled_sources(faces, fake, seed)
-    return {
-        "validation_auc": _figure(
-            lambda chosen: float(roc_auc_score(fake[chosen], probabilities[chosen])), samples
-        )
-        | described,
-        "validation_accuracy": _figure(
-            lambda chosen: float(np.mean(voted_fake[chosen] == fake[chosen])), samples
-        )
-        | described,
-    }
-
-
-def held_out_faces(folder: Path, training: Mapping[str, Any]) -> list[LabelledFace]:
-    """The crops that a run with this ``training`` entry of its metadata did not see."""
-    rows = [row for row in read_manifest(folder) if row.split == "train"]
-    _, held_out = split_three_ways(
-        (row.group for row in rows),
-        reserved=training["reserved"],
-        held_out=training["held_out"],
-        seed=training["seed"],
-    )
-    return load_faces(folder, [row for row in rows if row.group in held_out])
-
-
-def _ask(
-    predict_faces: PredictFaces, faces: Sequence[LabelledFace]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Each crop's probability of fake, and whether it is voted fake."""
-    answers: list[npt.NDArray[np.float32]] = []
-    for start in tqdm(range(0, len(faces), CHUNK), desc="measuring", unit="batch", leave=False):
-        crops = [whole_crop(face.image()) for face in faces[start : start + CHUNK]]
-        answers.extend(predict_faces(crops))
-    return (
-        np.array([face_probability(answer) for answer in answers]),
-        np.array([frame_vote(answer) == Label.FAKE for answer in answers]),
-    )
-
-
-def _resampled_sources(
-    faces: Sequence[LabelledFace], fake: npt.NDArray[np.bool_], seed: int
-) -> list[npt.NDArray[np.int64]]:
-    """Positions of all crops, then of each resampling of source videos that has both classes."""
-    members: dict[str, list[int]] = {}
-    for position, face in enumerate(faces):
-        members.setdefault(face.group, []).append(position)
-    groups = [np.array(positions) for positions in members.values()]
-    rng = np.random.default_rng(seed)
-    samples = [np.arange(len(faces))]
-    for _ in range(RESAMPLINGS):
-        chosen = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
-        if 0 < fake[chosen].sum() < len(chosen):
-            samples.append(chosen)
-    return samples
-
-
-def _figure(
-    statistic: Callable[[npt.NDArray[np.int64]], float],
-    samples: Sequence[npt.NDArray[np.int64]],
-) -> dict[str, float]:
-    value, *resampled = (statistic(chosen) for chosen in samples)
-    low, high = np.percentile(resampled or [value], [2.5, 97.5])
-    return {"value": round(value, 4), "low": round(float(low), 4), "high": round(float(high), 4)}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m detector.training.evaluation",
-        description="Measure a checkpoint on the source videos its training run held out.",
-    )
-    parser.add_argument("checkpoint", help="name of an installed one, or its folder")
-    parser.add_argument("dataset", type=Path, help="the set it was trained on, with manifest.csv")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``python -m detector evaluate``."""
     parser.add_argument(
-        "--write", action="store_true", help="put the figures into its metadata and card"
+        "checkpoint", nargs="?", metavar="CHECKPOINT", help="an installed one's name, or a folder"
     )
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "datasets",
+        nargs="*",
+        metavar="DATASET",
+        help="FOLDER or FOLDER:PART, of labelled videos or of face crops. PART: a split of the "
+        "set's own, or, of the crops it was trained on, what the checkpoint's own run left out "
+        "(selection, calibration)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the results go")
+    parser.add_argument("--force", action="store_true", help="replace another evaluation in DIR")
+    parser.add_argument(
+        "--sampling", choices=list(BUDGETS), default="standard", help="how many frames to look at"
+    )
+    parser.add_argument(
+        "--robustness", action="store_true", help="measure the damaged sets too; takes long"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the figures into the checkpoint and its card"
+    )
+    parser.add_argument("--compression", help="of FaceForensics++: raw, c23 or c40")
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
+    parser.add_argument("--threads", type=int, default=0, help="0: all cores", metavar="N")
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("A", "B"),
+        help="instead: the difference of two evaluations of the same sets, A minus B",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    from detector import checkpoints
-    from detector.errors import DetectorError
-    from detector.training import model_card
 
+def run(options: argparse.Namespace) -> int:
+    """Evaluate or compare. Exit status."""
     try:
-        loaded = checkpoints.load(arguments.checkpoint)
-        training = loaded.metadata.raw["training"]
-        faces = held_out_faces(arguments.dataset, training)
-        metrics = measure(loaded.predict_faces, faces, arguments.dataset.name, training["seed"])
-    except (DatasetError, DetectorError, KeyError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        if options.compare:
+            if options.checkpoint or options.write or options.robustness:
+                raise DatasetError("--compare takes two folders, --out and --json, nothing else")
+            return comparison.run(*options.compare, out=options.out, as_json=options.json)
+        if not options.checkpoint or not options.datasets or not options.out:
+            raise DatasetError("expected CHECKPOINT, DATASET and --out DIR, or --compare A B")
+        document = evaluate(options)
+    except (DatasetError, DetectorError) as error:
+        print(f"error: {_said(error)}", file=sys.stderr)
         return 1
-    if arguments.write:
-        folder = checkpoints.find(arguments.checkpoint)
-        checkpoints.write_metrics(folder, metrics)
-        model_card.write(folder)
-    print(json.dumps(metrics, indent=2))
+    if options.json:
+        comparison.print_json(document)
+    else:
+        print("\n".join(figure_tables.overview([*document["sets"], *document["all_sets"]])))
+        for title, by_code in document["without_vote"].items():
+            for code, paths in by_code.items():
+                print(f"{title}: {len(paths)} without a vote: {code}")
+        print(f"results: {options.out}")
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    """What stands in ``metrics.json`` afterwards.
+
+    Raises:
+        DatasetError: a set cannot be used, or nothing in it was judged.
+        DetectorError: the checkpoint or device cannot be used.
+    """
+    about = checkpoints.read_metadata(checkpoints.find(options.checkpoint))
+    training = about.raw.get("training") or {}
+    sets = read_sets(options.datasets, training, compression=options.compression)
+    for one in sets:
+        for problem in one.problems:
+            print(f"{one.title}: {problem}", file=sys.stderr)
+    damages = DAMAGES if options.robustness else ()
+    folder = EvaluationFolder.begin(
+        options.out,
+        {
+            "checkpoint": about.sha256,
+            "thresholds": dict(about.thresholds),
+            "calibration": about.calibration,
+            "sampling": options.sampling,
+            "sets": {
+                one.title: {"levels": list(one.levels), "fingerprint": one.fingerprint()}
+                for one in sets
+            },
+            "damages": [damage.name for damage in damages],
+        },
+        afresh=options.force,
+    )
+    networks = _Networks(options.checkpoint, options.device, options.threads)
+    for one in sets:
+        for damage in (None, *damages):
+            _complete(folder, one, damage, networks, Sampling.named(options.sampling))
+    evaluated = [
+        Evaluated(
+            one,
+            folder.outcomes(one.title),
+            {damage.name: folder.outcomes(one.title, damage.name) for damage in damages},
+        )
+        for one in sets
+    ]
+    ran = {
+        "checkpoint": {"name": about.name, "version": about.version, "sha256": about.sha256},
+        "sampling": options.sampling,
+    } | provenance(_command(options, sets), networks.device)
+    document = evaluation_report.write(folder.path, evaluated, ran)
+    if not document["sets"]:
+        raise DatasetError(f"no video got a vote; {folder.path} says why of each")
+    if options.write:
+        put_into(checkpoints.find(options.checkpoint), document)
+    return document
+
+
+def put_into(folder: Path, document: dict[str, Any]) -> None:
+    """The figures of an evaluation into a checkpoint's metadata, and onto its card."""
+    ran = {key: document[key] for key in ("command", "date", "hardware", "versions")}
+    checkpoints.write_metrics(folder, [entry | ran for entry in document["sets"]])
+    model_card.write(folder)
+
+
+def provenance(command: str, device: str) -> dict[str, Any]:
+    """When, where and with what something was measured."""
+    return {
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": {"processor": _processor(), "cores": os.cpu_count(), "device": device},
+        "versions": {"python": platform.python_version()}
+        | {name: installed_version(name) for name in LIBRARIES},
+    }
+
+
+class _Networks:
+    """The checkpoint, and the detector around it, loaded when first asked for."""
+
+    def __init__(self, name: str, device: str, threads: int) -> None:
+        self._name, self._device, self._threads = name, device, threads
+        self._checkpoint: checkpoints.LoadedCheckpoint | None = None
+        self._detector: Detector | None = None
+
+    @property
+    def device(self) -> str:
+        """TensorFlow's name of the one in use, or what was asked for."""
+        return self._checkpoint.device if self._checkpoint else self._device
+
+    def checkpoint(self) -> checkpoints.LoadedCheckpoint:
+        from detector.device import prepare
+
+        if self._checkpoint is None:
+            device = prepare(self._device, self._threads)
+            self._checkpoint = checkpoints.load(self._name, device)
+        return self._checkpoint
+
+    def detector(self) -> Detector:
+        from detector.faces import FaceFinder
+        from detector.pipeline import Detector
+
+        if self._detector is None:
+            checkpoint = self.checkpoint()
+            self._detector = Detector(FaceFinder(checkpoint.device), checkpoint)
+        return self._detector
+
+
+def _complete(
+    folder: EvaluationFolder,
+    one: EvaluationSet,
+    damage: Damage | None,
+    networks: _Networks,
+    sampling: Sampling,
+) -> None:
+    """Ask about all of a set that has not been answered yet."""
+    name = damage.name if damage else UNDAMAGED
+
+    def ask(items: Sequence[Item]) -> list[Outcome]:
+        if one.of_crops:
+            return ask_about_crops(networks.checkpoint(), items, single=one.single, damage=damage)
+        detector = networks.detector()
+        return [
+            ask_about_video(detector, one.folder, item.example, sampling, damage) for item in items
+        ]
+
+    # A chunk is asked about whole or not at all, so that a network sees the batches it would
+    # have seen without an interruption.
+    chunks = _chunks(one.items) if one.of_crops else [[item] for item in one.items]
+    label = f"{one.title} {name}".strip()
+    with tqdm(total=len(one.items), desc=label, unit="video", file=sys.stderr, leave=False) as bar:
+        for chunk in chunks:
+            if not all(folder.answered(one.title, item.example.path, name) for item in chunk):
+                folder.add(one.title, ask(chunk), name)
+            bar.update(len(chunk))
+
+
+def _chunks(items: Sequence[Item]) -> list[list[Item]]:
+    """Videos with together some ``CHUNK`` crops."""
+    chunks: list[list[Item]] = []
+    room = 0
+    for item in items:
+        if room <= 0:
+            chunks.append([])
+            room = CHUNK
+        chunks[-1].append(item)
+        room -= len(item.faces)
+    return chunks
+
+
+def _item(face: LabelledFace) -> Item:
+    row = face.row
+    return Item(Example(row.video, row.label, row.group, row.method, row.split), (face,))
+
+
+def _command(options: argparse.Namespace, sets: Sequence[EvaluationSet]) -> str:
+    """To repeat it; folders by their names, for others have them elsewhere."""
+    words = ["python", "-m", "detector", "evaluate", Path(options.checkpoint).name]
+    words += [one.title for one in sets]
+    words += ["--out", "DIR", "--sampling", options.sampling]
+    if options.compression:
+        words += ["--compression", options.compression]
+    if options.robustness:
+        words.append("--robustness")
+    return shlex.join(words)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _said(error: Exception) -> str:
+    """A detector's error has a sentence for people and a detail that names the thing."""
+    if isinstance(error, DetectorError):
+        return f"{error.sentence} ({error.detail})" if error.detail else error.sentence
+    return str(error)

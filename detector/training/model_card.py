@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detector.checkpoints import METADATA
+from detector.training import figure_tables
 
 CARD = "MODEL_CARD.md"
 
@@ -43,13 +44,7 @@ def render(raw: Mapping[str, Any]) -> str:
         "",
         "## Measured",
         "",
-        "| figure | value | 95 % interval | on | crops | source videos |",
-        "|---|---|---|---|---|---|",
-        *(_row(name, metric) for name, metric in raw["metrics"].items()),
-        "",
-        "Measured by `python -m detector.training.evaluation` with the weights of the file, "
-        "through `detector/preprocessing.py`. Accuracy is that of the face votes; the intervals "
-        "come from 1,000 resamplings of source videos.",
+        *_measured(raw["metrics"]),
         "",
         "## Limits",
         "",
@@ -77,6 +72,30 @@ def render(raw: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _measured(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What stands in ``metrics``, see ``detector.training.summary``."""
+    if not entries:
+        return ["Nothing yet; `python -m detector evaluate` does."]
+    lines = [
+        *figure_tables.overview(entries),
+        "",
+        "Measured with the weights of the file, on the way that serves. Intervals are the middle "
+        "95 % of 1,000 resamplings of groups: a genuine video and the fakes made from it.",
+    ]
+    for entry in entries:
+        hardware = entry["hardware"]
+        lines += [
+            "",
+            f"### {figure_tables.title(entry)}",
+            "",
+            *figure_tables.whole(entry),
+            "",
+            f"`{entry['command']}`, {entry['date']}, on {hardware['cores']} cores of "
+            f"{hardware['processor']}.",
+        ]
+    return lines
+
+
 def _cut(preprocessing: Mapping[str, Any]) -> str:
     return (
         f"Faces are cut as squares {preprocessing['margin']:g} times the longer side of MTCNN's "
@@ -92,11 +111,3 @@ def _cell(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {part}" for key, part in value.items())
     return str(value)
-
-
-def _row(name: str, metric: Mapping[str, Any]) -> str:
-    interval = f"{metric['low']:.3f} to {metric['high']:.3f}" if "low" in metric else "not computed"
-    return (
-        f"| {name.replace('_', ' ')} | {metric['value']:.3f} | {interval} "
-        f"| {metric['set']} | {metric['n']} | {metric['groups']} |"
-    )

@@ -163,13 +163,33 @@ def test_every_variable_is_saved(model: Any, folder: Path) -> None:
     assert arrays.keys() == {name for name, _ in named_variables(model)}
 
 
+def test_writing_figures_replaces_those_of_the_same_set_only(folder: Path) -> None:
+    def entry(name: str, part: str, level: str, n: int) -> dict[str, Any]:
+        return {"set": name, "part": part, "level": level, "n": n}
+
+    first = [entry("a", "", "video", 1), entry("a", "", "frame", 2), entry("a", "val", "video", 3)]
+    checkpoints.write_metrics(folder, first)
+    checkpoints.write_metrics(folder, [entry("b", "", "frame", 4)])
+    checkpoints.write_metrics(folder, [entry("a", "", "video", 5)])
+    written = json.loads((folder / checkpoints.METADATA).read_text())["metrics"]
+    assert [e["n"] for e in written] == [3, 4, 5]
+
+
+def test_figures_of_an_earlier_shape_are_replaced(folder: Path) -> None:
+    edit(folder, metrics={"validation_auc": {"value": 0.8}})
+    entry = {"set": "a", "part": "", "level": "video", "n": 1}
+    checkpoints.write_metrics(folder, [entry])
+    assert json.loads((folder / checkpoints.METADATA).read_text())["metrics"] == [entry]
+
+
 def test_the_shipped_checkpoint_is_whole_small_and_says_what_it_was_measured_at() -> None:
     folder = checkpoints.find("default")
     metadata = checkpoints.read_metadata(folder)
     weights = (folder / checkpoints.WEIGHTS).read_bytes()
     assert hashlib.sha256(weights).hexdigest() == metadata.sha256
     assert len(weights) <= 20_000_000
-    auc = metadata.raw["metrics"]["validation_auc"]
+    measured = {(e["set"], e["part"], e["level"]): e for e in metadata.raw["metrics"]}
+    auc = measured["dfdc-faces", "selection", "frame"]["figures"]["roc_auc"]
     assert 0.82 <= auc["low"] <= auc["value"] <= auc["high"] < 1
     assert {"data", "training", "versions", "git_commit", "limits"} <= set(metadata.raw)
     assert (folder / "MODEL_CARD.md").read_text() == render(metadata.raw)

@@ -14,6 +14,7 @@ from django.test import Client
 
 import detector.errors
 from detector.domain import Reason
+from tests.webapp.checkpoints import measured
 from tests.webapp.evidence import a_video, fail, finish, run
 from webapp.submissions import model_cards, wording
 from webapp.submissions.timeline import build
@@ -30,9 +31,7 @@ METADATA = {
     "preprocessing": {"margin": 0.3},
     "calibration": None,
     "data": {"description": "Faces of paid actors.", "licence": "research"},
-    "metrics": {
-        "validation_auc": {"value": 0.861, "low": 0.84, "high": 0.88, "set": "unseen", "n": 2000}
-    },
+    "metrics": [measured()],
     "limits": ["Not proof: weigh it.", "Knows one family of face swaps only."],
 }
 
@@ -49,9 +48,12 @@ def test_the_models_page_shows_what_was_measured(client: Client, checkpoints: Pa
     _install(checkpoints, METADATA)
     page = client.get("/models/").content.decode()
     for words in (
-        "ROC AUC (validation)",
+        "Measured on faces of unseen, part test",
+        "900 real and 1100 fake faces in 1000 groups",
+        "ROC AUC",
         "0.861",
         "0.840 to 0.880",
+        "python -m detector evaluate default unseen:test",
         "Faces of paid actors.",
         "block35_10_ac",
         "Knows one family of face swaps only.",
@@ -61,6 +63,68 @@ def test_the_models_page_shows_what_was_measured(client: Client, checkpoints: Pa
     ):
         assert words in page
     assert "weigh it" not in page, "said twice"
+
+
+def test_each_measured_set_has_its_methods_and_damages(client: Client, checkpoints: Path) -> None:
+    videos = measured(name="films", part="", level="video", auc=None, robustness=[])
+    _install(checkpoints, {**METADATA, "metrics": [measured(), videos]})
+    page = client.get("/models/").content.decode()
+    faces, films = page.split("<h3>Measured on videos of films</h3>")
+    for words in (
+        '<th scope="row">FaceSwap</th><td class="number">600</td>',
+        '<td class="number">0.912 <span class="muted">0.900 to 0.930</span></td>',
+        '<td class="number">0.500 <span class="muted">–</span></td>',
+        "Fakes detected",
+        '<th scope="row">blur</th><td class="number">1990</td>',
+        '<td class="number">-0.050 <span class="muted">-0.060 to -0.040</span></td>',
+        "Change of ROC AUC",
+    ):
+        assert words in faces, words
+    assert '<th scope="row">ROC AUC</th><td class="number">–</td><td class="number">–</td>' in films
+    assert "0.5 is guessing" not in films
+    assert "After damage" not in films
+
+
+@pytest.mark.parametrize(
+    ("metrics", "headline"),
+    [
+        (
+            [
+                measured(),
+                measured(name="fakes", level="video", auc=None),
+                measured(name="films", level="video"),
+            ],
+            "films",
+        ),
+        ([measured(name="fakes", level="video", auc=None), measured()], "unseen"),
+        ([measured(auc=None)], None),
+        ({"validation_auc": {"value": 0.8}}, None),
+    ],
+)
+def test_the_headline_is_of_whole_videos_if_there_are_any(
+    checkpoints: Path, metrics: Any, headline: str | None
+) -> None:
+    _install(checkpoints, {**METADATA, "metrics": metrics})
+    [card] = model_cards.installed()
+    assert (card.headline and card.headline.name) == headline
+
+
+def test_the_api_gives_the_figures_of_each_set(client: Client, checkpoints: Path) -> None:
+    _install(checkpoints, METADATA)
+    [model] = client.get("/api/v1/models/").json()
+    [one] = model["metrics"]
+    assert (one["set"], one["part"], one["level"]) == ("unseen", "test", "frame")
+    assert (one["n"], one["real"], one["fake"], one["groups"]) == (2000, 900, 1100, 1000)
+    assert one["figures"][0] == {"key": "roc_auc", "value": 0.861, "low": 0.84, "high": 0.88}
+    assert [(row["name"], row["n"]) for row in one["by_method"]] == [
+        ("FaceSwap", 600),
+        ("unknown", 500),
+    ]
+    assert [figure["key"] for figure in one["by_method"][0]["figures"]] == [
+        "roc_auc",
+        "detection_rate",
+    ]
+    assert one["robustness"][0]["figures"][-1]["value"] == -0.05
 
 
 def test_the_model_in_use_comes_first(client: Client, checkpoints: Path, settings: Any) -> None:

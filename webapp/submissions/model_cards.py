@@ -19,36 +19,81 @@ logger = logging.getLogger(__name__)
 METADATA = "metadata.json"
 
 _METRIC_LABELS = {
-    "auc": "ROC AUC",
+    "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "log_loss": "Log loss",
+    "equal_error_rate": "Equal error rate",
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
-    "eer": "Equal error rate",
-    "ece": "Expected calibration error",
+    "false_positive_rate": "Genuine called fake",
+    "detection_rate": "Fakes detected",
+    "coverage": "Given a verdict",
+    "decided_error": "Wrong where decided",
+    "expected_calibration_error": "Expected calibration error",
+    "roc_auc_difference": "Change of ROC AUC",
 }
+_LEVELS = {"video": "videos", "frame": "faces"}
 _STATED_ANYWAY = ("uncalibrated", "blind to methods it was not trained on", "not proof")
-_SETS = ("validation", "test", "held_out")
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One measured figure with its interval and what it was measured on."""
+class Figure:
+    """One measured figure with its interval; ``None`` where it has no meaning."""
 
     key: str
     label: str
-    value: float
+    value: float | None
     low: float | None
     high: float | None
-    measured_on: str
-    count: int | None
-
-    @property
-    def is_auc(self) -> bool:
-        return self.key.endswith("auc")
 
     @property
     def of_hundred(self) -> int:
         """The value as so many of a hundred."""
-        return round(self.value * 100)
+        return round((self.value or 0.0) * 100)
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """A part of a set's figures: of one method, or after one damage."""
+
+    name: str
+    count: int
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class MeasuredSet:
+    """What was measured on one set at one level, see ``detector.training.summary``."""
+
+    name: str
+    part: str
+    level: str
+    count: int
+    real: int
+    fake: int
+    groups: int
+    figures: Sequence[Figure]
+    by_method: Sequence[MeasuredRow]
+    robustness: Sequence[MeasuredRow]
+    command: str
+    date: str
+
+    @property
+    def title(self) -> str:
+        """``faces of SET, part PART``."""
+        part = f", part {self.part}" if self.part else ""
+        return f"{self.examples} of {self.name}{part}"
+
+    @property
+    def examples(self) -> str:
+        """What was counted: videos or faces."""
+        return _LEVELS.get(self.level, self.level)
+
+    @property
+    def roc_auc(self) -> Figure | None:
+        """If it has a value."""
+        found = (f for f in self.figures if f.key == "roc_auc" and f.value is not None)
+        return next(found, None)
 
 
 @dataclass(frozen=True)
@@ -64,17 +109,17 @@ class ModelCard:
     calibrated: bool
     data: Mapping[str, Any]
     training: Mapping[str, Any]
-    metrics: Sequence[Metric]
+    metrics: Sequence[MeasuredSet]
     limits: Sequence[str]
     versions: Mapping[str, Any]
     in_use: bool
     """Whether the workers load this one."""
 
     @property
-    def headline(self) -> Metric | None:
-        """The figure to show first: an AUC if there is one."""
-        aucs = [metric for metric in self.metrics if metric.is_auc]
-        return next(iter(aucs or self.metrics), None)
+    def headline(self) -> MeasuredSet | None:
+        """The set whose ROC AUC is shown first: one of whole videos if there is one."""
+        with_auc = [one for one in self.metrics if one.roc_auc]
+        return next(iter(sorted(with_auc, key=lambda one: one.level != "video")), None)
 
     @property
     def further_limits(self) -> list[str]:
@@ -141,7 +186,7 @@ def _read(path: Path, *, in_use: bool) -> ModelCard | None:
             calibrated=raw.get("calibration") is not None,
             data=raw.get("data") or {},
             training=raw.get("training") or {},
-            metrics=tuple(_metrics(raw.get("metrics") or {})),
+            metrics=tuple(_sets(raw.get("metrics"))),
             limits=tuple(str(limit) for limit in raw.get("limits") or ()),
             versions=raw.get("versions") or {},
             in_use=in_use,
@@ -151,19 +196,45 @@ def _read(path: Path, *, in_use: bool) -> ModelCard | None:
         return None
 
 
-def _metrics(raw: Mapping[str, Any]) -> list[Metric]:
+def _sets(raw: object) -> list[MeasuredSet]:
+    """Nothing of a shape that is not known."""
     return [
-        Metric(
+        MeasuredSet(
+            name=str(entry["set"]),
+            part=str(entry["part"]),
+            level=str(entry["level"]),
+            count=int(entry["n"]),
+            real=int(entry["real"]),
+            fake=int(entry["fake"]),
+            groups=int(entry["groups"]),
+            figures=_figures(entry["figures"]),
+            by_method=[
+                MeasuredRow(method, int(row["n"]), _figures(row))
+                for method, row in entry["by_method"].items()
+            ],
+            robustness=[
+                MeasuredRow(str(row["damage"]), int(row["n"]), _figures(row))
+                for row in entry["robustness"]
+            ],
+            command=str(entry.get("command", "")),
+            date=str(entry.get("date", "")),
+        )
+        for entry in (raw if isinstance(raw, list) else ())
+    ]
+
+
+def _figures(raw: Mapping[str, Any]) -> list[Figure]:
+    """Those of ``name ▸ {value, low, high}``; other entries are none."""
+    return [
+        Figure(
             key=key,
-            label=_label(key),
-            value=float(figure["value"]),
-            low=figure.get("low"),
-            high=figure.get("high"),
-            measured_on=str(figure.get("set", "")),
-            count=figure.get("n"),
+            label=_METRIC_LABELS.get(key, key.replace("_", " ")),
+            value=figure["value"],
+            low=figure["low"],
+            high=figure["high"],
         )
         for key, figure in raw.items()
-        if isinstance(figure, Mapping) and isinstance(figure.get("value"), int | float)
+        if isinstance(figure, Mapping)
     ]
 
 
@@ -171,12 +242,3 @@ def _plain(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (key, str(value)) for key, value in facts.items() if isinstance(value, str | int | float)
     ]
-
-
-def _label(key: str) -> str:
-    """``validation_auc`` ▸ ``ROC AUC (validation)``."""
-    for name in _SETS:
-        if key.startswith(f"{name}_"):
-            rest = key.removeprefix(f"{name}_")
-            return f"{_METRIC_LABELS.get(rest, rest.replace('_', ' '))} ({name.replace('_', ' ')})"
-    return _METRIC_LABELS.get(key, key.replace("_", " "))

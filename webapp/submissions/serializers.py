@@ -236,11 +236,36 @@ class ResultSerializer(serializers.Serializer[Any]):
 
 class FigureSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
-    value = serializers.FloatField()
-    low = serializers.FloatField(allow_null=True, help_text="Lower end of the interval.")
+    value = serializers.FloatField(allow_null=True, help_text="Null where it has no meaning.")
+    low = serializers.FloatField(allow_null=True, help_text="Lower end of the 95% interval.")
     high = serializers.FloatField(allow_null=True)
-    set = serializers.CharField(source="measured_on", help_text="What it was measured on.")
-    n = serializers.IntegerField(source="count", allow_null=True)
+
+
+class MeasuredRowSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    n = serializers.IntegerField(source="count")
+    figures = FigureSerializer(many=True)
+
+
+class MeasuredSetSerializer(serializers.Serializer[Any]):
+    """What was measured on one set, a row of figures for each method and damage too."""
+
+    set = serializers.CharField(source="name")
+    part = serializers.CharField(allow_blank=True, help_text="Of the set; blank for all of it.")
+    level = serializers.CharField(help_text="video or frame: what one example is.")
+    n = serializers.IntegerField(source="count")
+    real = serializers.IntegerField()
+    fake = serializers.IntegerField()
+    groups = serializers.IntegerField(
+        help_text="Videos of one group hang together; intervals come from resampling groups."
+    )
+    figures = FigureSerializer(many=True)
+    by_method = MeasuredRowSerializer(
+        many=True, help_text="The fakes of each method against all genuine examples of the set."
+    )
+    robustness = MeasuredRowSerializer(many=True, help_text="The same set after each damage.")
+    command = serializers.CharField(allow_blank=True)
+    date = serializers.CharField(allow_blank=True)
 
 
 class ModelSerializer(serializers.Serializer[ModelCard]):
@@ -252,7 +277,7 @@ class ModelSerializer(serializers.Serializer[ModelCard]):
     created = serializers.CharField(allow_blank=True)
     in_use = serializers.BooleanField(help_text="Whether new analyses use it.")
     calibrated = serializers.BooleanField()
-    metrics = FigureSerializer(many=True)
+    metrics = MeasuredSetSerializer(many=True)
     limits = serializers.ListField(child=serializers.CharField())
 
 

@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from .. import wording
+from ..model_cards import Figure
 from ..models import Analysis, State
 
 register = template.Library()
@@ -117,6 +118,14 @@ def percent(probability: Any) -> str:
 def figure(value: Any) -> str:
     """A measured figure with three decimals."""
     return "–" if value is None else f"{float(value):.3f}"
+
+
+@register.filter
+def interval(measured: Figure) -> str:
+    """The interval of a measured figure, or a dash."""
+    if measured.low is None or measured.high is None:
+        return "–"
+    return f"{figure(measured.low)} to {figure(measured.high)}"
 
 
 @register.filter

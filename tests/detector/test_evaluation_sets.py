@@ -1,0 +1,123 @@
+"""The sets an evaluation is asked for, and their parts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detector.training.crops import read_manifest, split_three_ways
+from detector.training.errors import DatasetError
+from detector.training.evaluation_sets import EvaluationSet, read_sets
+from tests.detector.evaluated import write_crops_of_videos
+
+DATA: dict[str, Any] = {"crops": ["faces"], "selection": 4, "calibration": 2, "split_seed": 3}
+TRAINING = {"data": DATA}
+
+
+def groups(one: EvaluationSet) -> set[str]:
+    return {item.example.group for item in one.items}
+
+
+def test_the_parts_of_a_run_are_what_it_left_out(dataset: Path) -> None:
+    asked = [f"{dataset}:selection", f"{dataset}:calibration"]
+    selection, calibration = map(groups, read_sets(asked, TRAINING))
+    rows = [row for row in read_manifest(dataset) if row.split == "train"]
+    split = split_three_ways((row.group for row in rows), selection=4, calibration=2, seed=3)
+    assert selection == split.selection
+    assert calibration == split.calibration
+    assert (len(selection), len(calibration)) == (4, 2)
+    assert "11.mp4" not in selection | calibration
+
+
+def test_without_a_part_all_is_measured_and_with_one_its_split(dataset: Path) -> None:
+    whole, validation = read_sets([str(dataset), f"{dataset}:val"], {})
+    assert len(whole.items) == 24
+    assert groups(validation) == {"11.mp4"}
+    assert (whole.title, validation.title) == ("faces", "faces:val")
+
+
+@pytest.mark.parametrize(
+    ("part", "training", "message"),
+    [
+        ("test", TRAINING, "no part 'test'; it has train, val, selection, calibration"),
+        ("test", {}, "no part 'test'; it has train, val$"),
+        ("selection", {}, "no part 'selection'.* a set it does not name"),
+        ("selection", {"data": DATA | {"crops": ["others"]}}, "no part 'selection'.* others"),
+        ("calibration", {"data": DATA | {"calibration": 0}}, "no part 'calibration'"),
+        ("selection", {"data": DATA | {"selection": 40}}, "not what was trained on"),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused_and_those_there_named(
+    dataset: Path, part: str, training: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read_sets([f"{dataset}:{part}"], training)
+
+
+def test_a_folder_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
+    folder = write_crops_of_videos(tmp_path / "a:b", {"real/1.mp4": ("1", 1)})
+    [one] = read_sets([str(folder)], {})
+    assert (one.name, one.part) == ("a:b", "")
+    with pytest.raises(DatasetError, match=r"no folder .*elsewhere"):
+        read_sets([f"{tmp_path}/elsewhere:val"], {})
+    with pytest.raises(DatasetError, match=r"no folder nowhere"):
+        read_sets(["nowhere"], {})
+
+
+def test_crops_are_gathered_by_the_video_they_were_cut_from(tmp_path: Path) -> None:
+    videos = {"real/1.mp4": ("1", 3), "fake/1.mp4": ("1", 2)}
+    folder = write_crops_of_videos(tmp_path / "cut", videos)
+    [one] = read_sets([str(folder)], {})
+    assert one.levels == ("video", "frame")
+    assert [(i.example.path, i.example.method, len(i.faces)) for i in one.items] == [
+        ("real/1.mp4", "genuine", 3),
+        ("fake/1.mp4", "swap", 2),
+    ]
+
+
+def test_single_crops_have_a_frame_level_only(dataset: Path) -> None:
+    [one] = read_sets([str(dataset)], {})
+    assert one.levels == ("frame",)
+    assert one.of_crops
+
+
+def test_crops_of_one_video_with_two_labels_are_refused(tmp_path: Path) -> None:
+    folder = write_crops_of_videos(tmp_path / "cut", {"real/1.mp4": ("1", 3)})
+    manifest = folder / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace("REAL", "FAKE", 1))
+    with pytest.raises(DatasetError, match=r"crops of real/1\.mp4 differ"):
+        read_sets([str(folder)], {})
+
+
+def test_a_folder_of_videos_is_read_in_its_own_layout(tmp_path: Path) -> None:
+    for name in ("real/1.mp4", "fake/swap/1.mp4", "stray.mp4"):
+        path = tmp_path / "clips" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    [one] = read_sets([str(tmp_path / "clips")], {})
+    assert [(i.example.path, i.example.method) for i in one.items] == [
+        ("fake/swap/1.mp4", "swap"),
+        ("real/1.mp4", "genuine"),
+    ]
+    assert one.problems == ("unlabelled: stray.mp4",)
+    assert not one.of_crops
+    with pytest.raises(DatasetError, match="no part 'test'; it has none"):
+        read_sets([f"{tmp_path / 'clips'}:test"], {})
+
+
+def test_two_sets_of_one_name_are_refused(dataset: Path) -> None:
+    with pytest.raises(DatasetError, match="twice: faces:val"):
+        read_sets([f"{dataset}:val", f"{dataset}:val"], {})
+
+
+def test_a_fingerprint_tells_sets_apart(dataset: Path) -> None:
+    def fingerprint(part: str) -> str:
+        return read_sets([f"{dataset}:{part}"], TRAINING)[0].fingerprint()
+
+    before = fingerprint("selection")
+    assert before == fingerprint("selection")
+    assert before != fingerprint("calibration")
+    manifest = dataset / "manifest.csv"
+    swapped = manifest.read_text().replace("REAL", "TMP").replace("FAKE", "REAL")
+    manifest.write_text(swapped.replace("TMP", "FAKE"))
+    assert before != fingerprint("selection")
