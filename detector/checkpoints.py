@@ -343,6 +343,24 @@ def write_metrics(folder: Path, measured: Sequence[Mapping[str, Any]]) -> None:
     _write_json(folder / METADATA, metadata | {"metrics": [*kept, *measured]})
 
 
+def rewrite(
+    folder: Path,
+    changes: Mapping[str, Any],
+    arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+) -> None:
+    """Change entries of a saved checkpoint's metadata, and arrays of its weights.
+
+    Figures that were measured before go: they are not those of this checkpoint any more.
+    """
+    from safetensors.numpy import save_file
+
+    metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    if arrays:
+        save_file(_read_verified(folder, metadata["sha256"]) | dict(arrays), folder / WEIGHTS)
+    changed = dict(changes) | {"sha256": _sha256(folder / WEIGHTS), "metrics": []}
+    _write_json(folder / METADATA, metadata | changed)
+
+
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     path.write_text(text, encoding="utf-8")

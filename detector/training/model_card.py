@@ -12,6 +12,11 @@ from detector.training import figure_tables
 
 CARD = "MODEL_CARD.md"
 
+UNCALIBRATED = (
+    "- Uncalibrated: the probability is the network's own figure; nobody has checked how often it "
+    "is right at 0.7 or at 0.9."
+)
+
 
 def write(folder: Path) -> Path:
     """Write the card beside the metadata of the checkpoint in ``folder``."""
@@ -48,6 +53,7 @@ def render(raw: Mapping[str, Any]) -> str:
         "",
         "## Limits",
         "",
+        *([UNCALIBRATED] if raw["calibration"] is None else []),
         *(f"- {limit}" for limit in raw["limits"]),
         "",
         "## Training",
@@ -56,6 +62,7 @@ def render(raw: Mapping[str, Any]) -> str:
         "|---|---|",
         *_rows(raw["training"]),
         "",
+        *_calibration(raw["calibration"]),
         "## Thresholds of the vote",
         "",
         "| threshold | value |",
@@ -94,6 +101,12 @@ def _measured(entries: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{hardware['processor']}.",
         ]
     return lines
+
+
+def _calibration(calibration: Mapping[str, Any] | None) -> list[str]:
+    if calibration is None:
+        return []
+    return ["## Calibration", "", "| value | |", "|---|---|", *_rows(calibration), ""]
 
 
 def _cut(preprocessing: Mapping[str, Any]) -> str:

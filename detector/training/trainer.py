@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 
 LIMITS = (
-    "Uncalibrated: the probability is the network's own figure; nobody has checked how "
-    "often it is right at 0.7 or at 0.9.",
     "Blind to methods it was not trained on: a forgery made another way may look genuine "
     "to it, and a genuine video of an unusual kind may look forged.",
     "Not proof: a verdict is one piece of evidence for a person to weigh, whichever way it falls.",

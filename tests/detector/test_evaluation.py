@@ -13,11 +13,11 @@ import pytest
 from detector import Detector
 from detector.cli import main
 from detector.domain import Label
-from detector.training import evaluation, metrics
-from detector.training.crops import load_faces, read_manifest
-from detector.training.errors import DatasetError
+from detector.training import evaluation, metrics, summary
+from detector.training.evaluation_sets import read_sets
 from detector.training.metrics import Scored
 from detector.training.model_card import render
+from detector.training.verdicts import ask_about_crops
 from tests import clips
 from tests.detector.evaluated import network
 

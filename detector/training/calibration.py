@@ -1,0 +1,260 @@
+"""``python -m detector calibrate``: what a checkpoint's probabilities mean, and when it abstains.
+
+On sources that were used for neither training nor selection nor testing, three values are
+found:
+
+* a **bias** of the decision, folded into the network's last layer: a network trained on
+  balanced and augmented crops may lean to one side on crops as they come. It is in the weights
+  before any vote; nothing turns a vote afterwards.
+* a **temperature** that the probability's logit is divided by (Guo et al., "On Calibration of
+  Modern Neural Networks", ICML 2017).
+* an **abstention band** around one half, as wide as the stated false-positive rate asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detector import checkpoints
+from detector.domain import Label
+from detector.errors import CheckpointError
+from detector.preprocessing import whole_crop
+from detector.training import model_card
+from detector.training.crops import LabelledFace
+from detector.training.errors import DatasetError
+from detector.training.evaluation_sets import EvaluationSet, read_sets
+from detector.voting import calibrated
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+CONFIDENCE = 0.9
+"""One-sided, with which the false-positive rate on other sources stays below the stated one."""
+
+CHUNK = 64
+
+LAST_BIAS = "head/classes/bias"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """``bias`` is added to the logit of fake of every prediction."""
+
+    bias: float
+    temperature: float
+
+
+def fit(predictions: Floats, fake: Bools) -> Fit:
+    """Bias and temperature of least log loss.
+
+    Args:
+        predictions: probability of fake, shape (n, k): k predictions of each of n faces,
+            whose mean is the face's probability.
+        fake: the truth, shape (n,), with both classes.
+    """
+    from scipy.optimize import minimize
+
+    bounded = np.clip(predictions, 1e-6, 1 - 1e-6)
+    logits = np.log(bounded / (1 - bounded))
+
+    def loss(values: Floats) -> float:
+        bias, log_temperature = values
+        face = np.mean(1 / (1 + np.exp(-(logits + bias))), axis=1)
+        face = np.clip(face, 1e-7, 1 - 1e-7)
+        scaled = np.log(face / (1 - face)) / math.exp(log_temperature)
+        return float(np.mean(np.logaddexp(0, np.where(fake, -scaled, scaled))))
+
+    found = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4})
+    return Fit(bias=float(found.x[0]), temperature=float(math.exp(found.x[1])))
+
+
+def band(
+    probability: Floats, voted_fake: Bools, fake: Bools, rate: float, most_undecided: float
+) -> tuple[float, float]:
+    """The abstention band (low, high) around one half.
+
+    ``high`` is as small as the rate of false positives allows: so many genuine examples
+    above it that are voted fake that, with a confidence of 90 %, their share among others
+    is below ``rate`` (Clopper and Pearson, 1934). ``low`` mirrors it, unless more than
+    ``most_undecided`` of the examples would lie between: then it is nearer to one half.
+
+    Raises:
+        ValueError: there are too few genuine examples to promise such a rate.
+    """
+    accused = np.sort(probability[~fake & voted_fake])[::-1]
+    genuine = int(np.sum(~fake))
+    allowed = most_false_positives(genuine, rate)
+    high = float(accused[allowed]) if len(accused) > allowed else 0.5
+    high = max(0.5, high)
+    low = 1 - high
+    # The band is closed: what lies on its ends is undecided.
+    room = int(most_undecided * len(probability)) - int(
+        np.sum((probability >= 0.5) & (probability <= high))
+    )
+    below = np.sort(probability[probability < 0.5])[::-1]
+    reached = int(np.sum(below >= low))
+    if reached > max(room, 0):
+        low = float(np.nextafter(below[max(room, 0)], 1)) if room >= 0 else 0.5
+    return min(low, 0.5), high
+
+
+def most_false_positives(genuine: int, rate: float) -> int:
+    """How many of so many genuine examples may be called fake for the rate to be promised.
+
+    Raises:
+        ValueError: not even none.
+    """
+    from scipy.stats import beta
+
+    allowed = -1
+    while beta.ppf(CONFIDENCE, allowed + 2, genuine - allowed - 1) <= rate:
+        allowed += 1
+    if allowed < 0:
+        raise ValueError(
+            f"{genuine} genuine examples are too few to promise a false-positive rate of {rate}"
+        )
+    return allowed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``python -m detector calibrate``."""
+    parser.add_argument("checkpoint", help="an installed one's name, or a folder")
+    parser.add_argument("dataset", help="crops, FOLDER:PART; FOLDER:calibration for the run's own")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the new checkpoint")
+    parser.add_argument(
+        "--false-positive-rate", type=float, default=0.05, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--most-undecided", type=float, default=0.25, help="share; default %(default)s"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the calibrated checkpoint. Exit status."""
+    try:
+        report = calibrate(
+            options.checkpoint,
+            options.dataset,
+            options.out,
+            options.false_positive_rate,
+            options.most_undecided,
+        )
+    except (CheckpointError, DatasetError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(report, indent=2))
+    return 0
+
+
+def calibrate(
+    name: str, dataset: str, out: Path, rate: float, most_undecided: float
+) -> dict[str, Any]:
+    """Measure, write a checkpoint with the bias folded in, and measure that again.
+
+    Returns:
+        What stands in the new checkpoint's metadata as its calibration.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it cannot be used.
+        DatasetError: the crops cannot be read, or lack a class.
+        ValueError: ``out`` is there already, or too few examples for the rate.
+    """
+    source = checkpoints.find(name)
+    if out.exists():
+        raise ValueError(f"{out} is there already")
+    [crops] = read_sets([dataset], checkpoints.read_metadata(source).raw["training"])
+    faces, fake = _faces(crops)
+    most_false_positives(int(np.sum(~fake)), rate)  # Said before the work.
+    before = _predictions(checkpoints.load(str(source)), faces)
+    found = fit(before, fake)
+    shutil.copytree(source, out)
+    fold_bias(out, found.bias)
+    # The written file is what is measured: its arrays are rounded.
+    after = _predictions(checkpoints.load(str(out)), faces)
+    temperature = fit_temperature(after, fake)
+    probability = np.array([calibrated(p, temperature) for p in after.mean(axis=1)])
+    voted_fake = np.sum(after >= 0.5, axis=1) * 2 >= after.shape[1]
+    low, high = band(probability, voted_fake, fake, rate, most_undecided)
+    undecided = (probability >= low) & (probability <= high)
+    report = {
+        "temperature": temperature,
+        "bias": found.bias,
+        "set": crops.title,
+        "n": len(fake),
+        "groups": len({face.group for face in faces}),
+        "false_positive_rate": rate,
+        "genuine": int(np.sum(~fake)),
+        "genuine_called_fake": int(np.sum(~fake & voted_fake & ~undecided)),
+        "undecided": float(np.mean(undecided)),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    thresholds = checkpoints.read_metadata(out).raw["thresholds"]
+    checkpoints.rewrite(
+        out,
+        {
+            "calibration": report,
+            "thresholds": thresholds | {"abstention_band": [low, high]},
+        },
+    )
+    model_card.write(out)
+    return report | {"abstention_band": [low, high]}
+
+
+def fold_bias(folder: Path, bias: float) -> None:
+    """Add ``bias`` to the logit of fake in the last layer of a saved checkpoint."""
+    from safetensors.numpy import load_file
+
+    last = load_file(folder / checkpoints.WEIGHTS)[LAST_BIAS]
+    # Half to each side: a softmax sees the difference only.
+    last[Label.FAKE] += bias / 2
+    last[Label.REAL] -= bias / 2
+    checkpoints.rewrite(folder, {}, {LAST_BIAS: last})
+
+
+def fit_temperature(predictions: Floats, fake: Bools) -> float:
+    """The temperature of least log loss, with no bias; arguments as ``fit``."""
+    from scipy.optimize import minimize_scalar
+
+    face = np.clip(predictions.mean(axis=1), 1e-7, 1 - 1e-7)
+    logits = np.log(face / (1 - face))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / math.exp(log_temperature)
+        return float(np.mean(np.logaddexp(0, np.where(fake, -scaled, scaled))))
+
+    return float(math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def _faces(crops: EvaluationSet) -> tuple[list[LabelledFace], Bools]:
+    if not crops.of_crops:
+        raise DatasetError(f"{crops.title} is no folder of crops; detector preprocess makes one")
+    faces = [face for item in crops.items for face in item.faces]
+    fake = np.array([face.label == Label.FAKE for face in faces])
+    if not 0 < fake.sum() < len(fake):
+        raise DatasetError(
+            f"{crops.title}: calibrating needs genuine and fake crops, "
+            f"got {len(fake) - fake.sum()} and {fake.sum()}"
+        )
+    return faces, fake
+
+
+def _predictions(checkpoint: checkpoints.LoadedCheckpoint, faces: list[LabelledFace]) -> Floats:
+    """Probability of fake, (n, 8)."""
+    answers = [
+        checkpoint.predict_faces(
+            [whole_crop(face.image()) for face in faces[start : start + CHUNK]]
+        )
+        for start in range(0, len(faces), CHUNK)
+    ]
+    return np.concatenate(answers)[:, :, Label.FAKE].astype(np.float64)
