@@ -126,6 +126,31 @@ def test_the_page_says_how_far_to_trust_it(
     assert "Never seen profile faces." in page
 
 
+def test_the_page_says_how_many_genuine_faces_were_called_fake_in_the_test(
+    signed_in: Client, submission: Submission, settings: Any, tmp_path: Path
+) -> None:
+    settings.BASE_DIR = _checkpoint(tmp_path, sha256="a" * 64)
+    path = tmp_path / "detector/checkpoints/default/metadata.json"
+    metadata = json.loads(path.read_text())
+    figures = metadata["metrics"][0]["figures"]
+    figures["false_positive_rate"] = {"value": 0.001, "low": 0.0, "high": 0.01}
+    path.write_text(json.dumps(metadata))
+    finish(submission)
+    page = _page(signed_in, submission)
+    assert "In that test 1 of 900 genuine faces was called fake." in page
+
+    metadata["calibration"] = {"temperature": 1.5}
+    figures["false_positive_rate"]["value"] = 0.032
+    figures["coverage"] = {"value": 0.78, "low": 0.75, "high": 0.8}
+    path.write_text(json.dumps(metadata))
+    page = _page(signed_in, submission)
+    assert (
+        "In that test 29 of 900 genuine faces were called fake, "
+        "and 440 of all 2000 were left undecided." in page
+    )
+    assert "uncalibrated" not in page
+
+
 def test_the_warning_stands_without_the_model_card_too(
     signed_in: Client, submission: Submission, settings: Any, tmp_path: Path
 ) -> None:

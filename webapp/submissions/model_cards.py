@@ -92,7 +92,24 @@ class MeasuredSet:
     @property
     def roc_auc(self) -> Figure | None:
         """If it has a value."""
-        found = (f for f in self.figures if f.key == "roc_auc" and f.value is not None)
+        return self._figure("roc_auc")
+
+    @property
+    def genuine_called_fake(self) -> int | None:
+        """How many of the ``real`` genuine examples got the verdict FAKE."""
+        rate = self._figure("false_positive_rate")
+        return None if rate is None or rate.value is None else round(rate.value * self.real)
+
+    @property
+    def undecided(self) -> int | None:
+        """How many of all examples were left undecided."""
+        coverage = self._figure("coverage")
+        if coverage is None or coverage.value is None:
+            return None
+        return round((1 - coverage.value) * self.count)
+
+    def _figure(self, key: str) -> Figure | None:
+        found = (f for f in self.figures if f.key == key and f.value is not None)
         return next(found, None)
 
 
