@@ -102,11 +102,7 @@ def entries_of_all(sets: Sequence[tuple[EvaluationSet, Sequence[Outcome]]]) -> l
     found = []
     for level in EXAMPLES:
         together = [
-            replace(
-                outcome,
-                group=f"{one.name}/{outcome.group}",
-                path=f"{one.title}/{outcome.path}",
-            )
+            replace(outcome, group=f"{one.name}/{outcome.group}")
             for one, outcomes in sets
             if level in one.levels
             for outcome in outcomes

@@ -244,7 +244,12 @@ def test_a_limit_of_length_can_be_given(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("train", ["--run", "--steps"]), ("preprocess", ["--workers", "--margin", "--max-minutes"])],
+    [
+        ("preprocess", ["--workers", "--margin", "--max-minutes"]),
+        ("train", ["--config", "--run", "--crops", "--weights"]),
+        ("calibrate", ["--out", "--false-positive-rate"]),
+        ("evaluate", ["--out", "--robustness", "--compare", "--write"]),
+    ],
 )
 def test_what_belongs_to_training_has_its_own_arguments(
     capsys: pytest.CaptureFixture[str], command: str, options: list[str]

@@ -19,7 +19,7 @@ from detector.training.metrics import Scored
 from detector.training.model_card import render
 from detector.training.verdicts import ask_about_crops
 from tests import clips
-from tests.detector.evaluated import network
+from tests.detector.evaluated import network, write_crops_of_videos
 
 Evaluate = Callable[..., tuple[int, Path]]
 
@@ -181,12 +181,13 @@ def test_a_folder_of_another_evaluation_is_refused_unless_forced(
 
 
 def test_single_crops_are_evaluated_at_frame_level_damaged_and_all_sets_together(
-    evaluate: Evaluate, dataset: Path, tmp_path: Path
+    evaluate: Evaluate, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "others"
     shutil.copytree(dataset, other)
-    _, folder = evaluate(f"{dataset}:train", f"{dataset}:val", other, "--robustness")
+    _, folder = evaluate(f"{dataset}:train", f"{dataset}:val", other, "--robustness", "--json")
     document = results(folder)
+    assert json.loads(capsys.readouterr().out) == document
     assert [(e["set"], e["part"], e["level"], e["n"]) for e in document["sets"]] == [
         ("faces", "train", "frame", 22),
         ("faces", "val", "frame", 2),
@@ -203,6 +204,23 @@ def test_single_crops_are_evaluated_at_frame_level_damaged_and_all_sets_together
     assert len(damaged) == 48
     assert list(rows(folder / "videos.csv")) == []
     assert "| blur | 22 |" in (folder / "report.md").read_text()
+
+
+def test_crops_of_videos_are_evaluated_at_both_levels(evaluate: Evaluate, tmp_path: Path) -> None:
+    """The last crop of each video is of a face too small to count."""
+    videos = {f"{kind}/{n}.mp4": (str(n), 4) for n in range(2) for kind in ("real", "fake")}
+    crops = write_crops_of_videos(
+        tmp_path / "cut", videos, side=lambda number: 20 if number == 3 else 90
+    )
+    status, folder = evaluate(crops)
+    assert status == 0
+    assert [(e["level"], e["n"], e["groups"]) for e in results(folder)["sets"]] == [
+        ("video", 4, 2),
+        ("frame", 12, 2),
+    ]
+    listed = list(rows(folder / "frames.csv"))
+    assert len(listed) == 16
+    assert {row["frame_index"] for row in listed if row["counts"] == "0"} == {"15"}
 
 
 def test_writing_puts_the_figures_into_checkpoint_and_card(

@@ -18,11 +18,12 @@ def groups(one: EvaluationSet) -> set[str]:
     return {item.example.group for item in one.items}
 
 
-def test_the_parts_of_a_run_are_what_it_left_out(dataset: Path) -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_the_parts_of_a_run_are_what_it_left_out(dataset: Path, seed: int) -> None:
     asked = [f"{dataset}:selection", f"{dataset}:calibration"]
-    selection, calibration = map(groups, read_sets(asked, TRAINING))
+    selection, calibration = map(groups, read_sets(asked, {"data": DATA | {"split_seed": seed}}))
     rows = [row for row in read_manifest(dataset) if row.split == "train"]
-    split = split_three_ways((row.group for row in rows), selection=4, calibration=2, seed=3)
+    split = split_three_ways((row.group for row in rows), selection=4, calibration=2, seed=seed)
     assert selection == split.selection
     assert calibration == split.calibration
     assert (len(selection), len(calibration)) == (4, 2)

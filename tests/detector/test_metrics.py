@@ -81,6 +81,7 @@ def test_a_withheld_verdict_is_neither_an_error_nor_a_false_alarm() -> None:
     assert metrics.false_positive_rate(withheld) == 0.5
     assert metrics.detection_rate(withheld) == 0.0
     assert metrics.detection_rate(FOUR) == 0.5
+    assert metrics.detection_rate(scored([1, 1], [0.9, 0.8], undecided=[0, 1])) == 0.5
     assert metrics.coverage(withheld) == pytest.approx(3 / 5)
     assert metrics.decided_error(withheld) == pytest.approx(2 / 3)
     assert metrics.accuracy(withheld) == pytest.approx(1 / 5)

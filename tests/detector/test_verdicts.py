@@ -15,7 +15,7 @@ from detector.training.datasets import Example
 from detector.training.errors import DatasetError
 from detector.training.evaluation_sets import read_sets
 from detector.training.outcomes import Outcome
-from detector.training.robustness import Damage, unchanged
+from detector.training.robustness import DAMAGES, Damage, unchanged
 from detector.training.verdicts import ask_about_crops, ask_about_video
 from tests import clips
 from tests.detector.evaluated import Network, network, write_crops_of_videos
@@ -95,8 +95,10 @@ def test_stored_crops_are_not_shown_to_a_network_that_reads_frames(dataset: Path
 def test_a_video_is_judged_as_in_service(detector: Detector, tmp_path: Path) -> None:
     clips.one_person(tmp_path / "clip.mp4", seconds=1, person=1)
     example = Example("clip.mp4", Label.FAKE, "group", "swap")
-    said = ask_about_video(detector, tmp_path, example, QUICK)
-    served = detector.analyze(tmp_path / "clip.mp4", QUICK)
+    four = Sampling("four", frames=4, window_frames=4)
+    said = ask_about_video(detector, tmp_path, example, four)
+    served = detector.analyze(tmp_path / "clip.mp4", four)
+    assert len(said.faces) == 4
     assert (said.verdict, said.vote) == (served.verdict, served.vote)
     assert said.probability_fake == served.probability_fake
     assert said.votes_fake == served.votes.fake > 2
@@ -130,3 +132,19 @@ def test_what_cannot_be_judged_keeps_its_code(
     assert said("landscape.mp4").error == "internal"
     assert "landscape.mp4" in (err := capsys.readouterr().err)
     assert "the roof fell in" in err
+
+
+def test_a_damaged_video_is_judged_instead_of_the_original(
+    detector: Detector, tmp_path: Path
+) -> None:
+    clips.one_person(tmp_path / "clip.mp4", seconds=1)
+    clips.text_file(tmp_path / "text.mp4")
+    black = Damage("black", np.zeros_like, 23, unchanged)
+
+    def said(name: str, damage: Damage) -> Outcome:
+        example = Example(name, Label.REAL, name, "genuine")
+        return ask_about_video(detector, tmp_path, example, QUICK, damage)
+
+    assert said("clip.mp4", DAMAGES[0]).vote == Label.REAL
+    assert said("clip.mp4", black).reasons == ("no_face",)
+    assert said("text.mp4", black).error == "not_a_video"
