@@ -30,7 +30,7 @@ REPORT = "report.csv"
 CROPS = "crops"
 
 MANIFEST_COLUMNS = (
-    "path", "zip", "label", "source_video", "split", "method", "video", "person",
+    "path", "zip", "label", "source_video", "split", "method", "dataset", "video", "person",
     "frame_index", "face_px", "time_s", "confidence",
 )  # fmt: skip
 REPORT_COLUMNS = ("path", "status", "sentence", "frames", "faces", "seconds")
@@ -224,6 +224,7 @@ def _manifest_rows(example: Example, record: VideoRecord) -> list[tuple[Any, ...
             example.group,
             example.split,
             example.method,
+            example.dataset,
             example.path,
             face.person,
             face.frame_index,

@@ -3,9 +3,9 @@
 ``manifest.csv`` has one row a crop: ``path``, ``label`` (REAL or FAKE),
 ``source_video`` and, optionally, ``zip`` (the archive beside the manifest that
 holds ``path``), ``split`` (rows marked ``val`` or ``test`` are left alone), ``method``
-(how a fake was made), ``video``, ``person`` and ``frame_index`` (where the crop was cut;
-without them each crop counts as a video of its own) and ``face_px`` (longer side of the
-face's box in its frame).
+(how a fake was made), ``dataset`` (of a collection of several sets), ``video``, ``person``
+and ``frame_index`` (where the crop was cut; without them each crop counts as a video of its
+own) and ``face_px`` (longer side of the face's box in its frame).
 A fake and the real it was made from share ``source_video`` and therefore a side
 of the split: frames of one video on both sides would be an answer sheet.
 
@@ -46,6 +46,7 @@ class FaceRow:
     group: str
     split: str
     method: str
+    dataset: str
     video: str
     person: int
     frame_index: int
@@ -178,6 +179,7 @@ def _row(line: dict[str, str]) -> FaceRow:
         group=line["source_video"],
         split=line.get("split") or "train",
         method=GENUINE if label == Label.REAL else line.get("method") or "unknown",
+        dataset=line.get("dataset") or "",
         video=line.get("video") or f"{archive}/{path}",
         person=int(line.get("person") or 1),
         frame_index=int(line.get("frame_index") or 0),

@@ -48,7 +48,8 @@ class Example:
     """One labelled video.
 
     ``path`` is relative to the data set's folder; ``split`` is the set's own
-    ("train", "val", "test"), or empty where it has none.
+    ("train", "val", "test"), or empty where it has none. ``dataset`` says where a video of
+    a collection of several sets comes from.
     """
 
     path: str
@@ -56,6 +57,7 @@ class Example:
     group: str
     method: str
     split: str = ""
+    dataset: str = ""
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,8 @@ def _read_celeb_df(folder: Path, found: _Found, _: str | None) -> None:
 
 
 def _read_manifest(folder: Path, found: _Found, _: str | None) -> None:
-    """``manifest.csv`` with ``path``, ``label``, ``group``, perhaps ``method`` and ``split``."""
+    """``manifest.csv`` with ``path``, ``label``, ``group``; ``method``, ``split`` and
+    ``dataset`` may be there."""
     manifest = folder / "manifest.csv"
     with manifest.open(newline="", encoding="utf-8") as lines:
         reader = csv.DictReader(lines)
@@ -273,7 +276,8 @@ def _read_manifest(folder: Path, found: _Found, _: str | None) -> None:
             label = Label[line["label"]]
             method = GENUINE if label == Label.REAL else line.get("method") or "unknown"
             group = line["group"] or line["path"]
-            found.add(Example(line["path"], label, group, method, line.get("split") or ""))
+            more = [line.get(column) or "" for column in ("split", "dataset")]
+            found.add(Example(line["path"], label, group, method, *more))
     found.report_unlabelled(path for path in _videos(folder, folder) if path not in named)
 
 

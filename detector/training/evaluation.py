@@ -27,8 +27,6 @@ from detector import checkpoints
 from detector.errors import DetectorError
 from detector.sampling import BUDGETS, Sampling
 from detector.training import comparison, evaluation_report, figure_tables, model_card
-from detector.training.crops import LabelledFace
-from detector.training.datasets import Example
 from detector.training.errors import DatasetError
 from detector.training.evaluation_folder import UNDAMAGED, EvaluationFolder
 from detector.training.evaluation_report import Evaluated
@@ -249,11 +247,6 @@ def _chunks(items: Sequence[Item]) -> list[list[Item]]:
         chunks[-1].append(item)
         room -= len(item.faces)
     return chunks
-
-
-def _item(face: LabelledFace) -> Item:
-    row = face.row
-    return Item(Example(row.video, row.label, row.group, row.method, row.split), (face,))
 
 
 def _command(options: argparse.Namespace, sets: Sequence[EvaluationSet]) -> str:

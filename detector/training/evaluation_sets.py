@@ -185,8 +185,12 @@ def _gathered(faces: Sequence[LabelledFace]) -> tuple[Item, ...]:
         videos.setdefault(face.row.video, []).append(face)
     items = []
     for video, cut in videos.items():
-        examples = {Example(video, f.label, f.group, f.row.method, f.row.split) for f in cut}
+        examples = {
+            Example(video, f.label, f.group, f.row.method, f.row.split, f.row.dataset) for f in cut
+        }
         if len(examples) != 1:
-            raise DatasetError(f"the crops of {video} differ in label, source, method or split")
+            raise DatasetError(
+                f"the crops of {video} differ in label, source, method, split or data set"
+            )
         items.append(Item(examples.pop(), tuple(cut)))
     return tuple(items)

@@ -73,6 +73,8 @@ def whole(entry: Entry) -> list[str]:
     ]
     if entry["by_method"]:
         lines += ["", *by_method(entry)]
+    if entry["by_dataset"]:
+        lines += ["", *by_dataset(entry)]
     if entry["matched"]:
         matched = entry["matched"]
         figures = matched["figures"]
@@ -98,6 +100,17 @@ def by_method(entry: Entry) -> list[str]:
         "",
         *table(("method", "fakes", "in groups", "ROC AUC", "detected"), rows),
     ]
+
+
+def by_dataset(entry: Entry) -> list[str]:
+    """The data sets of a collection that have both genuine and fake examples."""
+    rows = [
+        (name, part["n"], part["groups"], *(figure(part["figures"][key]) for key in OVERVIEW))
+        for name, part in entry["by_dataset"].items()
+    ]
+    return table(
+        ("data set", EXAMPLES[entry["level"]], "groups", *(LABELS[key] for key in OVERVIEW)), rows
+    )
 
 
 def robustness(entry: Entry) -> list[str]:

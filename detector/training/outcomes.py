@@ -49,6 +49,7 @@ class Outcome:
     group: str
     label: Label
     method: str
+    dataset: str = ""
     verdict: Verdict | None = None
     vote: Label | None = None
     probability_fake: float | None = None
@@ -85,11 +86,12 @@ Names = npt.NDArray[np.str_]
 
 @dataclass(frozen=True)
 class Examples:
-    """What is measured: ``scored`` with each example's method and its key, by which two
-    evaluations find each other's examples."""
+    """What is measured: ``scored`` with each example's method, data set and key, by which
+    two evaluations find each other's examples."""
 
     scored: Scored
     method: Names
+    dataset: Names
     key: Names
 
     def __len__(self) -> int:
@@ -97,14 +99,16 @@ class Examples:
 
     def take(self, chosen: Bools | npt.NDArray[np.intp]) -> Examples:
         """Some of them."""
-        return Examples(self.scored.take(chosen), self.method[chosen], self.key[chosen])
+        return Examples(
+            self.scored.take(chosen), self.method[chosen], self.dataset[chosen], self.key[chosen]
+        )
 
 
 def video_examples(outcomes: Iterable[Outcome]) -> Examples | None:
     """Videos with a vote, undecided ones too; ``None`` if there is none."""
     rows = [
         (o.label, o.probability_fake, o.vote, o.verdict is Verdict.UNDECIDED, o.group, o.method,
-         o.path)
+         o.dataset, o.path)
         for o in outcomes
         if o.vote is not None
     ]  # fmt: skip
@@ -115,7 +119,7 @@ def frame_examples(outcomes: Iterable[Outcome]) -> Examples | None:
     """Faces that count in the vote of a video; ``None`` if there is none."""
     rows = [
         (o.label, face.probability_fake, face.vote, face.undecided, o.group, o.method,
-         f"{o.path} {face.path} {face.frame_index} {face.person}")
+         o.dataset, f"{o.path} {face.path} {face.frame_index} {face.person}")
         for o in outcomes
         for face in o.faces
         if face.counts
@@ -135,7 +139,7 @@ def without_vote(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
 def _examples(rows: Sequence[tuple[object, ...]]) -> Examples | None:
     if not rows:
         return None
-    label, probability, vote, undecided, group, method, key = zip(*rows, strict=True)
+    label, probability, vote, undecided, group, method, dataset, key = zip(*rows, strict=True)
     scored = Scored(
         fake=np.array([each == Label.FAKE for each in label]),
         probability=np.array(probability, dtype=np.float64),
@@ -143,4 +147,5 @@ def _examples(rows: Sequence[tuple[object, ...]]) -> Examples | None:
         undecided=np.array(undecided, dtype=np.bool_),
         group=np.array(group, dtype=np.str_),
     )
-    return Examples(scored, np.array(method, dtype=np.str_), np.array(key, dtype=np.str_))
+    names = [np.array(each, dtype=np.str_) for each in (method, dataset, key)]
+    return Examples(scored, *names)

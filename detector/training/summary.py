@@ -18,6 +18,9 @@ There is one *entry* for each set, part and level:
 ``by_method``
     method ▸ ``{n, groups, roc_auc, detection_rate}``: its n fakes, of so many groups, against
     all genuine examples of the set; without an interval if they are of one group.
+``by_dataset``
+    in a collection of several data sets: data set ▸ ``{n, groups, figures}`` of each that has
+    both genuine and fake examples. These come from one place, which no format gives away.
 ``matched``
     ``{n, groups, figures}`` of the groups that have both genuine and fake examples, where
     that is not all of the set: elsewhere format or origin may give the label away.
@@ -127,18 +130,14 @@ def measured(examples: Examples) -> Entry:
             for stated, share, count in metrics.reliability(scored)
         ],
         "by_method": _by_method(examples),
+        "by_dataset": _by_dataset(examples),
         "matched": None,
     }
     matched = np.isin(
         scored.group, np.intersect1d(scored.group[scored.fake], scored.group[~scored.fake])
     )
     if 0 < matched.sum() < len(scored):
-        both = examples.take(matched)
-        entry["matched"] = {
-            "n": len(both),
-            "groups": len(np.unique(both.scored.group)),
-            "figures": _figures(both, metrics.METRICS),
-        }
+        entry["matched"] = _part(examples.take(matched))
     return entry
 
 
@@ -157,6 +156,24 @@ def paired(one: Examples, other: Examples) -> tuple[Examples, Examples]:
 def _figures(examples: Examples, chosen: Mapping[str, metrics.Metric]) -> Entry:
     found = metrics.figures(examples.scored, chosen)
     return {name: as_json(figure) for name, figure in found.items()}
+
+
+def _part(examples: Examples) -> Entry:
+    return {
+        "n": len(examples),
+        "groups": len(np.unique(examples.scored.group)),
+        "figures": _figures(examples, metrics.METRICS),
+    }
+
+
+def _by_dataset(examples: Examples) -> Entry:
+    names = np.unique(examples.dataset)
+    of_each = {str(name): examples.take(examples.dataset == name) for name in names}
+    return {
+        name: _part(part)
+        for name, part in of_each.items()
+        if len(names) > 1 and 0 < part.scored.fake.sum() < len(part)
+    }
 
 
 def _by_method(examples: Examples) -> Entry:

@@ -48,7 +48,7 @@ def ask_about_video(
 
     ``seconds`` are those of the analysis, without the making of a damaged copy.
     """
-    unjudged = Outcome(example.path, example.group, example.label, example.method)
+    unjudged = Outcome(example.path, example.group, example.label, example.method, example.dataset)
     path = folder / example.path
     try:
         with damaged_video(path, damage) if damage else nullcontext(path) as shown:
@@ -171,6 +171,7 @@ def _decided(item: Item, rules: Rules, asked: Sequence[tuple[Predictions, int]])
         group=example.group,
         label=example.label,
         method=example.method,
+        dataset=example.dataset,
         verdict=decision.verdict,
         vote=decision.vote,
         probability_fake=decision.probability_fake,

@@ -29,9 +29,9 @@ def test_a_manifest_reads_folders_and_zips_alike(dataset: Path) -> None:
 
 def test_a_manifest_tells_crops_of_one_video(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text(
-        "path,label,source_video,method,video,person,frame_index,face_px,split\n"
-        "a.png,FAKE,1.mp4,FaceSwap,fake/1.mp4,2,40,96,\n"
-        "b.png,REAL,1.mp4,,,,,,val\n"
+        "path,label,source_video,method,video,person,frame_index,face_px,split,dataset\n"
+        "a.png,FAKE,1.mp4,FaceSwap,fake/1.mp4,2,40,96,,Web films\n"
+        "b.png,REAL,1.mp4,,,,,,val,\n"
     )
     described, bare = read_manifest(tmp_path)
     assert (described.method, described.video, described.split) == (
@@ -39,6 +39,7 @@ def test_a_manifest_tells_crops_of_one_video(tmp_path: Path) -> None:
         "fake/1.mp4",
         "train",
     )
+    assert (described.dataset, bare.dataset) == ("Web films", "")
     assert (described.person, described.frame_index, described.side) == (2, 40, 96)
     assert (bare.method, bare.video, bare.split) == ("genuine", "/b.png", "val")
     assert (bare.person, bare.frame_index, bare.side) == (1, 0, None)

@@ -256,6 +256,16 @@ def test_a_manifest_says_label_group_and_method(tmp_path: Path) -> None:
     }
 
 
+def test_a_manifest_may_say_which_data_set_a_video_is_of(tmp_path: Path) -> None:
+    tree(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "manifest.csv").write_text(
+        "path,label,group,split,dataset\na.mp4,REAL,one,val,Web films\nb.mp4,FAKE,one,,\n"
+    )
+    genuine, fake = read_dataset(tmp_path).examples
+    assert (genuine.dataset, genuine.split) == ("Web films", "val")
+    assert (fake.dataset, fake.split) == ("", "")
+
+
 def test_a_manifest_is_checked_against_the_folder(tmp_path: Path) -> None:
     tree(tmp_path, "a.mp4", "b.mp4", "c.mp4")
     manifest(tmp_path, "a.mp4,REAL,a,", "a.mp4,REAL,a,", "b.mp4,real,b,", "d.mp4,FAKE,d,")

@@ -107,6 +107,7 @@ def test_the_manifest_says_of_each_crop_where_it_is_from(
         group="odd",
         split="train",
         method="unknown",
+        dataset="",
         video="fake/odd.webm",
         person=1,
         frame_index=0,

@@ -87,6 +87,17 @@ def test_groups_with_both_classes_are_measured_on_their_own() -> None:
     assert entry_of([o for o in SIX if o.group in "34"])["matched"] is None
 
 
+def test_data_sets_of_a_collection_are_measured_apart_if_they_have_both_classes() -> None:
+    places = ["web", "web", "film", "web", "web", "phone"]
+    gathered = [replace(o, dataset=name) for o, name in zip(SIX, places, strict=True)]
+    by_dataset = entry_of(gathered)["by_dataset"]
+    assert list(by_dataset) == ["web"]
+    assert (by_dataset["web"]["n"], by_dataset["web"]["groups"]) == (4, 2)
+    assert by_dataset["web"]["figures"]["roc_auc"]["value"] == 1.0
+    assert entry_of(SIX)["by_dataset"] == {}
+    assert "| web | 4 | 2 | 1.000 " in "\n".join(figure_tables.whole(entry_of(gathered)))
+
+
 def test_an_undecided_video_with_a_vote_is_in_all_figures() -> None:
     undecided = replace(SIX[1], verdict=Verdict.UNDECIDED, reasons=("low_confidence",))
     entry = entry_of([SIX[0], undecided, *SIX[2:]])
