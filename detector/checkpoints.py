@@ -340,7 +340,18 @@ def write_metrics(folder: Path, measured: Sequence[Mapping[str, Any]]) -> None:
     if not isinstance(known, list):
         known = []  # An earlier shape, whose figures named neither part nor level.
     kept = [entry for entry in known if (entry["set"], entry["part"]) not in again]
-    _write_json(folder / METADATA, metadata | {"metrics": [*kept, *measured]})
+    of_videos = {(e["set"], e["part"]) for e in (*kept, *measured) if e["level"] == "video"}
+    # Whole videos first: they are what people ask about.
+    ordered = sorted([*kept, *measured], key=lambda e: (e["set"], e["part"]) not in of_videos)
+    update(folder, {"metrics": ordered})
+
+
+def update(folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Change entries of a saved checkpoint's metadata; returns all of it."""
+    path = folder / METADATA
+    changed = json.loads(path.read_text(encoding="utf-8")) | dict(changes)
+    _write_json(path, changed)
+    return changed
 
 
 def rewrite(
@@ -357,8 +368,7 @@ def rewrite(
     metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     if arrays:
         save_file(_read_verified(folder, metadata["sha256"]) | dict(arrays), folder / WEIGHTS)
-    changed = dict(changes) | {"sha256": _sha256(folder / WEIGHTS), "metrics": []}
-    _write_json(folder / METADATA, metadata | changed)
+    update(folder, dict(changes) | {"sha256": _sha256(folder / WEIGHTS), "metrics": []})
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detector.checkpoints import METADATA
-from detector.training import figure_tables
+from detector import checkpoints
+from detector.training import figure_tables, sight
 
 CARD = "MODEL_CARD.md"
+
+INTENDED_USE = (
+    "For people who examine a video and can weigh this figure against other evidence: where it "
+    "came from, who it shows, what is known of its making.",
+    "Not for deciding alone: neither to accuse, to remove or to publish, nor as proof in court, "
+    "nor without a person in between. Not for identifying anybody. Not for single pictures, drawn "
+    "faces or sound.",
+)
 
 UNCALIBRATED = (
     "- Uncalibrated: the probability is the network's own figure; nobody has checked how often it "
@@ -19,8 +26,12 @@ UNCALIBRATED = (
 
 
 def write(folder: Path) -> Path:
-    """Write the card beside the metadata of the checkpoint in ``folder``."""
-    raw = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    """Write the card beside the metadata of the checkpoint in ``folder``.
+
+    Its first sentence goes into the metadata too (``summary``), for the pages.
+    """
+    metadata = checkpoints.read_metadata(folder)
+    raw = checkpoints.update(folder, {"summary": sight.sentence(metadata.raw["metrics"])})
     path = folder / CARD
     path.write_text(render(raw), encoding="utf-8")
     return path
@@ -31,6 +42,8 @@ def render(raw: Mapping[str, Any]) -> str:
     architecture = raw["architecture"]
     lines = [
         f"# {raw['name']}, version {raw['version']}",
+        "",
+        raw["summary"],
         "",
         "Generated from `metadata.json`; do not edit.",
         "",
@@ -50,6 +63,10 @@ def render(raw: Mapping[str, Any]) -> str:
         "## Measured",
         "",
         *_measured(raw["metrics"]),
+        "",
+        "## Intended use",
+        "",
+        *(f"- {use}" for use in INTENDED_USE),
         "",
         "## Limits",
         "",

@@ -13,6 +13,7 @@ from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint
 from detector.model import build_model, named_variables
 from detector.preprocessing import CROP_SIDE, to_network_input
 from detector.training.model_card import render
+from detector.training.sight import sentence
 
 ARCHITECTURE: dict[str, Any] = {"sequence": "rows", "backbone_cut": "mixed_5b", "image_size": 96}
 
@@ -172,7 +173,7 @@ def test_writing_figures_replaces_those_of_the_same_set_only(folder: Path) -> No
     checkpoints.write_metrics(folder, [entry("b", "", "frame", 4)])
     checkpoints.write_metrics(folder, [entry("a", "", "video", 5)])
     written = json.loads((folder / checkpoints.METADATA).read_text())["metrics"]
-    assert [e["n"] for e in written] == [3, 4, 5]
+    assert [e["n"] for e in written] == [3, 5, 4]
 
 
 def test_figures_of_an_earlier_shape_are_replaced(folder: Path) -> None:
@@ -180,6 +181,20 @@ def test_figures_of_an_earlier_shape_are_replaced(folder: Path) -> None:
     entry = {"set": "a", "part": "", "level": "video", "n": 1}
     checkpoints.write_metrics(folder, [entry])
     assert json.loads((folder / checkpoints.METADATA).read_text())["metrics"] == [entry]
+
+
+def test_sets_of_videos_stand_before_sets_of_faces(folder: Path) -> None:
+    def entry(name: str, level: str) -> dict[str, str]:
+        return {"set": name, "part": "", "level": level}
+
+    checkpoints.write_metrics(folder, [entry("faces", "frame")])
+    checkpoints.write_metrics(folder, [entry("films", "video"), entry("films", "frame")])
+    raw = json.loads((folder / checkpoints.METADATA).read_text())
+    assert [(e["set"], e["level"]) for e in raw["metrics"]] == [
+        ("films", "video"),
+        ("films", "frame"),
+        ("faces", "frame"),
+    ]
 
 
 def test_the_shipped_checkpoint_is_whole_small_and_says_what_it_was_measured_at() -> None:
@@ -192,4 +207,5 @@ def test_the_shipped_checkpoint_is_whole_small_and_says_what_it_was_measured_at(
     auc = measured["dfdc-faces", "selection", "frame"]["figures"]["roc_auc"]
     assert 0.82 <= auc["low"] <= auc["value"] <= auc["high"] < 1
     assert {"data", "training", "versions", "git_commit", "limits"} <= set(metadata.raw)
+    assert metadata.raw["summary"] == sentence(metadata.raw["metrics"])
     assert (folder / "MODEL_CARD.md").read_text() == render(metadata.raw)

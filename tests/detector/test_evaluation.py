@@ -13,7 +13,7 @@ import pytest
 from detector import Detector
 from detector.cli import main
 from detector.domain import Label
-from detector.training import evaluation, metrics, summary
+from detector.training import evaluation, metrics, sight, summary
 from detector.training.evaluation_sets import read_sets
 from detector.training.metrics import Scored
 from detector.training.model_card import render
@@ -236,6 +236,7 @@ def test_writing_puts_the_figures_into_checkpoint_and_card(
         assert main(words) == 0
         raw = json.loads((checkpoint / "metadata.json").read_text())
         assert (checkpoint / "MODEL_CARD.md").read_text() == render(raw)
+        assert raw["summary"] == sight.sentence(raw["metrics"])
         assert isinstance(raw["metrics"], list)
         return raw["metrics"]
 
@@ -255,8 +256,10 @@ def test_writing_puts_the_figures_into_checkpoint_and_card(
         "| unknown | 11 | 11 | ",
         "Stated probabilities are off by",
         "faces:val, frame level | 1 + 1 | ",
+        "## Intended use",
     ):
         assert words in card
+    assert card.splitlines()[2].startswith("Measured on faces:")
 
 
 @pytest.mark.parametrize(

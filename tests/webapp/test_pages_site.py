@@ -30,6 +30,7 @@ METADATA = {
     "architecture": {"sequence": "rows", "backbone_cut": "block35_10_ac", "image_size": 160},
     "preprocessing": {"margin": 0.3},
     "calibration": None,
+    "summary": "Measured on unseen, it sees FaceSwap.",
     "data": {"description": "Faces of paid actors.", "licence": "research"},
     "metrics": [measured()],
     "limits": ["Not proof: weigh it.", "Knows one family of face swaps only."],
@@ -54,6 +55,7 @@ def test_the_models_page_shows_what_was_measured(client: Client, checkpoints: Pa
         "0.861",
         "0.840 to 0.880",
         "python -m detector evaluate default unseen:test",
+        "Measured on unseen, it sees FaceSwap.",
         "Faces of paid actors.",
         "block35_10_ac",
         "Knows one family of face swaps only.",
@@ -75,6 +77,8 @@ def test_each_measured_set_has_its_methods_and_damages(client: Client, checkpoin
         '<td class="number">0.912 <span class="muted">0.900 to 0.930</span></td>',
         '<td class="number">0.500 <span class="muted">–</span></td>',
         "Fakes detected",
+        '<th scope="row">Studio</th><td class="number">25</td>',
+        '<td class="number">0.781 <span class="muted">0.716 to 1.000</span></td>',
         '<th scope="row">blur</th><td class="number">1990</td>',
         '<td class="number">-0.050 <span class="muted">-0.060 to -0.040</span></td>',
         "Change of ROC AUC",
@@ -83,6 +87,7 @@ def test_each_measured_set_has_its_methods_and_damages(client: Client, checkpoin
     assert '<th scope="row">ROC AUC</th><td class="number">–</td><td class="number">–</td>' in films
     assert "0.5 is guessing" not in films
     assert "After damage" not in films
+    assert "Log loss" not in page, "a data set has four figures"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +130,10 @@ def test_the_api_gives_the_figures_of_each_set(client: Client, checkpoints: Path
         "detection_rate",
     ]
     assert one["robustness"][0]["figures"][-1]["value"] == -0.05
+    [studio] = one["by_dataset"]
+    assert (studio["name"], studio["n"]) == ("Studio", 25)
+    assert [figure["key"] for figure in studio["figures"]] == ["roc_auc"]
+    assert model["summary"] == METADATA["summary"]
 
 
 def test_the_model_in_use_comes_first(client: Client, checkpoints: Path, settings: Any) -> None:

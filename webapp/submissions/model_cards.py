@@ -32,6 +32,7 @@ _METRIC_LABELS = {
     "expected_calibration_error": "Expected calibration error",
     "roc_auc_difference": "Change of ROC AUC",
 }
+_OF_A_DATASET = ("roc_auc", "accuracy", "false_positive_rate", "detection_rate")
 _LEVELS = {"video": "videos", "frame": "faces"}
 _STATED_ANYWAY = ("uncalibrated", "blind to methods it was not trained on", "not proof")
 
@@ -54,7 +55,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """A part of a set's figures: of one method, or after one damage."""
+    """A part of a set's figures: of one method or data set, or after one damage."""
 
     name: str
     count: int
@@ -74,6 +75,7 @@ class MeasuredSet:
     groups: int
     figures: Sequence[Figure]
     by_method: Sequence[MeasuredRow]
+    by_dataset: Sequence[MeasuredRow]
     robustness: Sequence[MeasuredRow]
     command: str
     date: str
@@ -121,6 +123,8 @@ class ModelCard:
     version: str
     sha256: str
     created: str
+    summary: str
+    """What it can and cannot see, in one sentence."""
     architecture: Mapping[str, Any]
     preprocessing: Mapping[str, Any]
     calibrated: bool
@@ -198,6 +202,7 @@ def _read(path: Path, *, in_use: bool) -> ModelCard | None:
             version=str(raw.get("version", "")),
             sha256=str(raw["sha256"]),
             created=str(raw.get("created", "")),
+            summary=str(raw.get("summary", "")),
             architecture=raw.get("architecture") or {},
             preprocessing=raw.get("preprocessing") or {},
             calibrated=raw.get("calibration") is not None,
@@ -229,6 +234,10 @@ def _sets(raw: object) -> list[MeasuredSet]:
                 MeasuredRow(method, int(row["n"]), _figures(row))
                 for method, row in entry["by_method"].items()
             ],
+            by_dataset=[
+                MeasuredRow(dataset, int(row["n"]), _chosen(row["figures"]))
+                for dataset, row in (entry.get("by_dataset") or {}).items()
+            ],
             robustness=[
                 MeasuredRow(str(row["damage"]), int(row["n"]), _figures(row))
                 for row in entry["robustness"]
@@ -238,6 +247,10 @@ def _sets(raw: object) -> list[MeasuredSet]:
         )
         for entry in (raw if isinstance(raw, list) else ())
     ]
+
+
+def _chosen(raw: Mapping[str, Any]) -> list[Figure]:
+    return _figures({key: raw[key] for key in _OF_A_DATASET if key in raw})
 
 
 def _figures(raw: Mapping[str, Any]) -> list[Figure]:

@@ -263,6 +263,10 @@ class MeasuredSetSerializer(serializers.Serializer[Any]):
     by_method = MeasuredRowSerializer(
         many=True, help_text="The fakes of each method against all genuine examples of the set."
     )
+    by_dataset = MeasuredRowSerializer(
+        many=True,
+        help_text="In a collection of several data sets: those with genuine and fake examples.",
+    )
     robustness = MeasuredRowSerializer(many=True, help_text="The same set after each damage.")
     command = serializers.CharField(allow_blank=True)
     date = serializers.CharField(allow_blank=True)
@@ -276,6 +280,9 @@ class ModelSerializer(serializers.Serializer[ModelCard]):
     sha256 = serializers.CharField()
     created = serializers.CharField(allow_blank=True)
     in_use = serializers.BooleanField(help_text="Whether new analyses use it.")
+    summary = serializers.CharField(
+        allow_blank=True, help_text="What it can and cannot see, in one sentence."
+    )
     calibrated = serializers.BooleanField()
     metrics = MeasuredSetSerializer(many=True)
     limits = serializers.ListField(child=serializers.CharField())

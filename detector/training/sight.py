@@ -1,0 +1,65 @@
+"""What a checkpoint can and cannot see, in one sentence made from its measured figures.
+
+It stands first in the model card and on the models page, so it promises no more than the
+figures do: a method counts as seen when the whole interval of its ROC AUC is above guessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+UNMEASURED = "Nothing was measured yet, so nobody knows which forgeries it sees."
+
+GUESSING = 0.5
+
+Entry = Mapping[str, Any]
+
+
+def sentence(entries: Sequence[Entry]) -> str:
+    """Which methods it tells from genuine examples, by the main one of these entries.
+
+    Args:
+        entries: as ``summary`` describes them.
+    """
+    entry = main_entry(entries)
+    if entry is None:
+        return UNMEASURED
+    rows = entry["by_method"]
+    seen = [name for name, row in rows.items() if (row["roc_auc"]["low"] or 0) > GUESSING]
+    unseen = [name for name in rows if name not in seen]
+    where = f"{entry['set']}{':' + entry['part'] if entry['part'] else ''}"
+    found = f"Measured on {where}, it sees {_forgeries(seen, rows) if seen else 'no forgeries'}"
+    if not unseen:
+        return f"{found}; about other forgeries nothing is known."
+    return (
+        f"{found}; it cannot be relied on to see {_forgeries(unseen, rows)}, where the figures "
+        "are no better than guessing or too few to tell, and about others nothing is known."
+    )
+
+
+def main_entry(entries: Sequence[Entry]) -> Entry | None:
+    """The one that says most about methods: of whole videos, with the most methods."""
+    of_fakes = [entry for entry in entries if entry["by_method"]]
+    return max(
+        of_fakes,
+        key=lambda entry: (entry["level"] == "video", len(entry["by_method"])),
+        default=None,
+    )
+
+
+def _forgeries(methods: Sequence[str], rows: Mapping[str, Any]) -> str:
+    """``those by A (0.81) and B (0.79)``, the best first, with their ROC AUC."""
+    best_first = sorted(methods, key=lambda name: -(rows[name]["roc_auc"]["value"] or 0))
+    named = [f"{_named(name)} ({_value(rows[name])})" for name in best_first]
+    listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    return f"forgeries by {listed}"
+
+
+def _named(method: str) -> str:
+    return "methods that its labels do not name" if method == "unknown" else method
+
+
+def _value(row: Mapping[str, Any]) -> str:
+    value = row["roc_auc"]["value"]
+    return "no ROC AUC" if value is None else f"ROC AUC {value:.2f}"
