@@ -24,15 +24,15 @@ import django
 
 django.setup()
 
-from django.conf import settings
-from django.contrib.auth.models import User
-from django.db import connection
-from django.test import Client, override_settings
-from django.test.runner import DiscoverRunner
-from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.conf import settings  # noqa: E402
+from django.contrib.auth.models import User  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.test import Client, override_settings  # noqa: E402
+from django.test.runner import DiscoverRunner  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
-from webapp.submissions.models import (
+from webapp.submissions.models import (  # noqa: E402
     Analysis,
     Face,
     Person,

@@ -1,0 +1,196 @@
+"""What the queue costs: ``python -m benchmarks.queue``.
+
+- Claims a second: 1, 2 and 4 processes claim and publish until nothing waits, on SQLite and,
+  where it is installed, on Postgres.
+- How long an analysis waits though a worker is free (from the row of a finished upload to its
+  claim), and what passes between the detector's result and the published one; with a real
+  worker and its network, on a short drawn clip.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ANALYSES = 400
+PROCESSES = (1, 2, 4)
+ROUNDS = 5
+CLIPS = 10
+
+
+def main(arguments: list[str]) -> int:
+    """Print both tables. Exit status."""
+    match arguments:
+        case ["fill"]:
+            return _fill()
+        case ["work", signal]:
+            return _work(signal)
+        case ["overhead"]:
+            return _overhead()
+    print(f"Claims with a published result a second, {ROUNDS} rounds of {ANALYSES}")
+    print(f"{'database':<12}{'processes':>10}{'median':>9}{'min':>9}{'max':>9}")
+    for name, server in {"SQLite": _sqlite, "Postgres": _postgres}.items():
+        with server() as url:
+            if url is None:
+                print(f"{name:<12} is not installed")
+                continue
+            environment = _environment(url)
+            subprocess.run(
+                [sys.executable, "manage.py", "migrate", "-v0"], env=environment, check=True
+            )
+            for count in PROCESSES:
+                rates = sorted(_rate(count, environment) for _ in range(ROUNDS))
+                middle = statistics.median(rates)
+                print(f"{name:<12}{count:>10}{middle:>9.0f}{rates[0]:>9.0f}{rates[-1]:>9.0f}")
+    return _run("overhead", env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}).wait()
+
+
+def _rate(count: int, environment: dict[str, str]) -> float:
+    """Published analyses a second of so many processes."""
+    if _run("fill", env=environment).wait():
+        raise RuntimeError("the queue could not be filled")
+    with tempfile.TemporaryDirectory() as folder:
+        signal = Path(folder) / "go"
+        workers = [_run("work", str(signal), env=environment) for _ in range(count)]
+        while len(list(Path(folder).glob("*.ready"))) < count:
+            time.sleep(0.01)
+        began = time.perf_counter()
+        signal.touch()
+        statuses = [worker.wait() for worker in workers]
+        if any(statuses):
+            raise RuntimeError("a worker failed")
+        return ANALYSES / (time.perf_counter() - began)
+
+
+def _fill() -> int:
+    import django
+
+    django.setup()
+    from webapp.submissions import queue
+    from webapp.submissions.models import Submission
+
+    Submission.objects.all().delete()
+    for _ in range(ANALYSES):
+        submission = Submission.objects.create(
+            original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64
+        )
+        queue.enqueue(submission)
+    return 0
+
+
+def _work(signal: str) -> int:
+    import django
+
+    django.setup()
+    from django.db import connection
+
+    from tests.webapp.outcomes import an_outcome
+    from webapp.submissions import queue
+
+    connection.ensure_connection()
+    Path(f"{signal}.{os.getpid()}.ready").touch()
+    while not Path(signal).exists():
+        time.sleep(0.001)
+    while lease := queue.claim_next(worker="benchmark"):
+        if not queue.publish(lease, an_outcome()):
+            return 1
+    return 0
+
+
+def _overhead() -> int:
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.core.files.uploadedfile import SimpleUploadedFile
+    from django.test.runner import DiscoverRunner
+
+    from tests import clips
+    from tests.processes import Site
+    from tests.servers import wait_until
+    from webapp.submissions.models import Analysis, State
+    from webapp.submissions.uploads import receive
+
+    runner = DiscoverRunner(verbosity=0, interactive=False)
+    old = runner.setup_databases()
+    site = Site(settings.FRAMEVOTE_VAR_DIR, settings.FRAMEVOTE_MEDIA_DIR)
+    try:
+        site.start_worker()
+        clip = settings.FRAMEVOTE_VAR_DIR / "clip.mp4"
+        clips.one_person(clip, seconds=1)
+        waited, after = [], []
+        for number in range(CLIPS + 1):
+            upload = SimpleUploadedFile("clip.mp4", clip.read_bytes())
+            submission = receive(upload, owner=None, visitor=None, sampling="quick")
+            succeeded = Analysis.objects.filter(submission=submission, state=State.SUCCEEDED)
+            wait_until(succeeded.exists, "the analysis is done", seconds=300)
+            done = succeeded.get()
+            if (
+                number and done.started_at and done.finished_at
+            ):  # The first waits until the network is loaded.
+                waited.append((done.started_at - done.created_at).total_seconds())
+                whole = (done.finished_at - done.started_at).total_seconds()
+                after.append(whole - done.seconds["total"])
+    finally:
+        site.stop_all()
+        runner.teardown_databases(old)
+        shutil.rmtree(settings.FRAMEVOTE_VAR_DIR)
+    print(f"\nOne worker, files as broker, SQLite, {CLIPS} clips")
+    print(f"{'seconds':<44}{'median':>9}{'min':>9}{'max':>9}")
+    for name, values in (
+        ("from the upload's row to its claim", waited),
+        ("of the claim's time, not in the detector", after),
+    ):
+        print(f"{name:<44}{statistics.median(values):>9.3f}{min(values):>9.3f}{max(values):>9.3f}")
+    return 0
+
+
+def _run(*arguments: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "benchmarks.queue", *arguments], env=env)
+
+
+def _environment(url: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "webapp.settings",
+        "FRAMEVOTE_ENV_FILE": os.devnull,
+        "DATABASE_URL": url,
+    }
+
+
+@contextmanager
+def _sqlite() -> Iterator[str | None]:
+    with _folder() as folder:
+        yield f"sqlite:///{folder}/queue.sqlite3"
+
+
+@contextmanager
+def _postgres() -> Iterator[str | None]:
+    from tests import servers
+
+    if servers._postgres_binaries() is None:
+        yield None
+        return
+    with _folder(), servers.postgres_server() as url:
+        yield url
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A place of its own for the broker's files and the key."""
+    with tempfile.TemporaryDirectory(prefix="framevote-benchmark-") as folder:
+        os.environ["FRAMEVOTE_VAR_DIR"] = folder
+        yield folder
+        del os.environ["FRAMEVOTE_VAR_DIR"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
