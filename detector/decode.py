@@ -4,7 +4,8 @@ It reads one request (a line of JSON) from standard input, confines itself, open
 the one file and writes messages to standard output, in the format that
 `detector.video` describes. No other process lets a container or codec library
 touch a video. The limits stand before such a library is loaded, but for that of
-memory, which follows at once: the libraries' own size is not the video's doing.
+memory, which follows at once (the libraries' own size is not the video's doing), and what
+`detector.confinement` puts up, for libraries lie in more places than a video needs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from detector import confinement
 from detector.domain import Image
 from detector.errors import CannotDecode, DecodingLimit, DetectorError
 from detector.limits import Limits
@@ -46,11 +48,13 @@ def main() -> None:
     # Libraries may print: their words must not get between the messages.
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     sender = Sender(output)
     try:
         _confine(limits)
         _load_libraries()
+        _confine_reach(request["path"])
+        # Confined as well, because it is started only now.
+        threading.Thread(target=_die_with_parent, daemon=True).start()
         _confine_memory(limits)
         _answer(request["path"], sampling, limits, sender)
     except DetectorError as error:
@@ -171,6 +175,14 @@ def _confine(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
+
+
+def _confine_reach(path: str) -> None:
+    """After the libraries are loaded, which lie in more places than a video needs."""
+    try:
+        confinement.confine([Path(path), *confinement.needed_by_python()])
+    except OSError as error:
+        raise DetectorError(f"the decoder cannot be confined: {error}") from error
 
 
 def _confine_memory(limits: Limits) -> None:
