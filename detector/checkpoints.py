@@ -290,8 +290,6 @@ def save(
     change of the defaults changes no verdict of this checkpoint. Metrics are not known
     yet: ``write_metrics`` adds them, measured on what was written here.
     """
-    from safetensors.numpy import save_file
-
     from detector.model import named_variables
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -299,11 +297,10 @@ def save(
     for key, variable in named_variables(model):
         value = np.asarray(variable)
         arrays[key] = value.astype(np.float16 if value.ndim > 1 else np.float32)
-    save_file(arrays, folder / WEIGHTS)
     metadata = {
         "name": name,
         "version": version,
-        "sha256": _sha256(folder / WEIGHTS),
+        "sha256": write_arrays(folder / WEIGHTS, arrays),
         "created": created,
         "architecture": dict(architecture),
         "git_commit": git_commit,
@@ -363,17 +360,32 @@ def rewrite(
 
     Figures that were measured before go: they are not those of this checkpoint any more.
     """
-    from safetensors.numpy import save_file
-
     metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     if arrays:
-        save_file(_read_verified(folder, metadata["sha256"]) | dict(arrays), folder / WEIGHTS)
-    update(folder, dict(changes) | {"sha256": _sha256(folder / WEIGHTS), "metrics": []})
+        changed_arrays = _read_verified(folder, metadata["sha256"]) | dict(arrays)
+        metadata["sha256"] = write_arrays(folder / WEIGHTS, changed_arrays)
+    update(folder, dict(changes) | {"sha256": metadata["sha256"], "metrics": []})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Write a safetensors file, at once or not at all; returns its SHA-256."""
+    from safetensors.numpy import save
+
+    # Not save_file, which lets nobody but the file's owner read it.
+    content = save(dict(arrays))
+    _write(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    path.write_text(text, encoding="utf-8")
+    _write(path, text.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
 
 
 def _read_verified(folder: Path, expected: str) -> dict[str, npt.NDArray[Any]]:
@@ -391,7 +403,3 @@ def _read_verified(folder: Path, expected: str) -> dict[str, npt.NDArray[Any]]:
         return dict(load(content))
     except SafetensorError as error:
         raise BadCheckpoint(f"{folder / WEIGHTS}: {error}") from error
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,8 @@ class BatchMaker:
         """Images or windows and one-hot labels of one step."""
         rng = np.random.default_rng((self.recipe.seed, step))
         examples: list[list[Image]] = []
-        blended = round(self._pairs * self.recipe.self_blended)
+        before, after = (int(n * self._pairs * self.recipe.self_blended) for n in (step, step + 1))
+        blended = after - before  # Of few pairs the share is that of many steps.
         for position, source in enumerate(self._sources_of(step)):
             real = self._some(source.real, rng)
             fakes = source.fake or self._fakes_of_a_stranger(rng)
@@ -81,6 +83,9 @@ class BatchMaker:
                 fake = [self_blend(crop, np.random.default_rng(seed)) for crop in real]
             else:
                 fake = self._some(fakes, rng)
+                if fake[0].shape != real[0].shape:
+                    # A crop of another size would draw other changes.
+                    real, fake = ([whole_crop(crop) for crop in crops] for crops in (real, fake))
             changes = int(rng.integers(1 << 62))
             examples += [self._augmented(crops, changes) for crops in (real, fake)]
         labels = np.eye(2, dtype=np.float32)[[Label.REAL, Label.FAKE] * self._pairs]
@@ -126,13 +131,14 @@ class BatchMaker:
 def window(faces: Sequence[LabelledFace], rng: np.random.Generator) -> list[Image]:
     """8 crops of one person in the order of time, 300×300.
 
-    From a video with fewer, one crop that wanders, as a still face's box does.
+    From a video with fewer in a row, one crop that wanders, as a still face's box does.
     """
     of_person = defaultdict(list)
     for face in faces:
         of_person[face.row.video, face.row.person].append(face)
-    tracks = [track for _, track in sorted(of_person.items())]
-    track = sorted(tracks[int(rng.integers(len(tracks)))], key=lambda face: face.row.frame_index)
+    tracks = [track for _, faces in sorted(of_person.items()) for track in _without_gaps(faces)]
+    tracks = [track for track in tracks if len(track) >= WINDOW] or tracks
+    track = tracks[int(rng.integers(len(tracks)))]
     if len(track) >= WINDOW:
         first = int(rng.integers(len(track) - WINDOW + 1))
         return [whole_crop(face.image()) for face in track[first : first + WINDOW]]
@@ -140,3 +146,16 @@ def window(faces: Sequence[LabelledFace], rng: np.random.Generator) -> list[Imag
     side = still.shape[0]
     moves = np.cumsum(rng.normal(0, WANDER * side, (WINDOW, 2)), axis=0)
     return [crop_square(still, right, down, side) for right, down in moves]
+
+
+def _without_gaps(faces: Sequence[LabelledFace]) -> list[list[LabelledFace]]:
+    """Faces of one person in the order of time, parted where the video was not looked at.
+
+    Frames are sampled in runs, and what serves reads windows within a run. A gap is longer
+    than a whole window at the usual distance, so that a face which was missed makes none.
+    """
+    track = sorted(faces, key=lambda face: face.row.frame_index)
+    distances = np.diff([face.row.frame_index for face in track])
+    usual = float(np.median(distances)) if len(distances) else 0.0
+    ends = [*np.flatnonzero(distances > WINDOW * usual) + 1, len(track)]
+    return [track[start:end] for start, end in pairwise([0, *ends])]

@@ -18,6 +18,8 @@ import json
 import math
 import shutil
 import sys
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,37 +82,55 @@ def fit(predictions: Floats, fake: Bools) -> Fit:
 
 
 def band(
-    probability: Floats, voted_fake: Bools, fake: Bools, rate: float, most_undecided: float
+    probability: Floats, voted_fake: Bools, fake: Bools, allowed: int, most_undecided: float
 ) -> tuple[float, float]:
     """The abstention band (low, high) around one half.
 
-    ``high`` is as small as the rate of false positives allows: so many genuine examples
-    above it that are voted fake that, with a confidence of 90 %, their share among others
-    is below ``rate`` (Clopper and Pearson, 1934). ``low`` mirrors it, unless more than
-    ``most_undecided`` of the examples would lie between: then it is nearer to one half.
+    ``high`` is as small as it can be with no more than ``allowed`` genuine examples outside of
+    the band that are voted fake. ``low`` mirrors it, unless more than ``most_undecided`` of
+    the examples would lie between: then it is nearer to one half.
+
+    Args:
+        probability: calibrated, of each example, shape (n,).
+        voted_fake, fake: its vote and the truth, shape (n,).
+        allowed: see ``most_false_positives``.
 
     Raises:
-        ValueError: there are too few genuine examples to promise such a rate.
+        ValueError: there is no such band, for genuine examples are voted fake with
+            probabilities far below one half.
     """
     accused = np.sort(probability[~fake & voted_fake])[::-1]
-    genuine = int(np.sum(~fake))
-    allowed = most_false_positives(genuine, rate)
-    high = float(accused[allowed]) if len(accused) > allowed else 0.5
-    high = max(0.5, high)
-    low = 1 - high
-    # The band is closed: what lies on its ends is undecided.
+    for above in range(allowed, -1, -1):
+        high = max(0.5, float(accused[above])) if len(accused) > above else 0.5
+        low = _lower_end(probability, high, most_undecided)
+        # The band is closed: what lies on its ends is undecided.
+        if np.sum((accused < low) | (accused > high)) <= allowed:
+            return low, high
+    raise ValueError(
+        f"more than {allowed} genuine examples are voted fake with a probability below {low:.3f}; "
+        "a larger --most-undecided may help"
+    )
+
+
+def _lower_end(probability: Floats, high: float, most_undecided: float) -> float:
     room = int(most_undecided * len(probability)) - int(
         np.sum((probability >= 0.5) & (probability <= high))
     )
+    if room < 0:
+        return 0.5
+    low = 1 - high
     below = np.sort(probability[probability < 0.5])[::-1]
-    reached = int(np.sum(below >= low))
-    if reached > max(room, 0):
-        low = float(np.nextafter(below[max(room, 0)], 1)) if room >= 0 else 0.5
-    return min(low, 0.5), high
+    if np.sum(below >= low) > room:
+        low = float(np.nextafter(below[room], 1))
+    return low
 
 
-def most_false_positives(genuine: int, rate: float) -> int:
-    """How many of so many genuine examples may be called fake for the rate to be promised.
+def most_false_positives(examples: int, sources: int, rate: float) -> int:
+    """How many of the genuine examples may be called fake for the rate to be promised.
+
+    So many that, with a confidence of 90 %, their share among others is below ``rate``
+    (Clopper and Pearson, 1934). Examples of one source stand or fall together, so they count
+    as one.
 
     Raises:
         ValueError: not even none.
@@ -118,13 +138,13 @@ def most_false_positives(genuine: int, rate: float) -> int:
     from scipy.stats import beta
 
     allowed = -1
-    while beta.ppf(CONFIDENCE, allowed + 2, genuine - allowed - 1) <= rate:
+    while beta.ppf(CONFIDENCE, allowed + 2, sources - allowed - 1) <= rate:
         allowed += 1
     if allowed < 0:
         raise ValueError(
-            f"{genuine} genuine examples are too few to promise a false-positive rate of {rate}"
+            f"{sources} genuine sources are too few to promise a false-positive rate of {rate}"
         )
-    return allowed
+    return allowed * examples // sources
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -167,47 +187,52 @@ def calibrate(
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be used.
-        DatasetError: the crops cannot be read, or lack a class.
+        DatasetError: the crops cannot be read, lack a class, or were trained on.
         ValueError: ``out`` is there already, or too few examples for the rate.
     """
     source = checkpoints.find(name)
     if out.exists():
         raise ValueError(f"{out} is there already")
-    [crops] = read_sets([dataset], checkpoints.read_metadata(source).raw["training"])
+    training = checkpoints.read_metadata(source).raw["training"]
+    [crops] = read_sets([dataset], training)
+    _refuse_what_it_has_seen(crops, training)
     faces, fake = _faces(crops)
-    most_false_positives(int(np.sum(~fake)), rate)  # Said before the work.
+    genuine = [face.group for face in faces if face.label == Label.REAL]
+    allowed = most_false_positives(len(genuine), len(set(genuine)), rate)
     before = _predictions(checkpoints.load(str(source)), faces)
     found = fit(before, fake)
-    shutil.copytree(source, out)
-    fold_bias(out, found.bias)
-    # The written file is what is measured: its arrays are rounded.
-    after = _predictions(checkpoints.load(str(out)), faces)
-    temperature = fit_temperature(after, fake)
-    probability = np.array([calibrated(p, temperature) for p in after.mean(axis=1)])
-    voted_fake = np.sum(after >= 0.5, axis=1) * 2 >= after.shape[1]
-    low, high = band(probability, voted_fake, fake, rate, most_undecided)
-    undecided = (probability >= low) & (probability <= high)
-    report = {
-        "temperature": temperature,
-        "bias": found.bias,
-        "set": crops.title,
-        "n": len(fake),
-        "groups": len({face.group for face in faces}),
-        "false_positive_rate": rate,
-        "genuine": int(np.sum(~fake)),
-        "genuine_called_fake": int(np.sum(~fake & voted_fake & ~undecided)),
-        "undecided": float(np.mean(undecided)),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-    thresholds = checkpoints.read_metadata(out).raw["thresholds"]
-    checkpoints.rewrite(
-        out,
-        {
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as unfinished:
+        written = Path(unfinished) / out.name
+        shutil.copytree(source, written)
+        fold_bias(written, found.bias)
+        # The written file is what is measured: its arrays are rounded.
+        after = _predictions(checkpoints.load(str(written)), faces)
+        temperature = fit_temperature(after, fake)
+        probability = np.array([calibrated(p, temperature) for p in after.mean(axis=1)])
+        voted_fake = np.sum(after >= 0.5, axis=1) * 2 >= after.shape[1]
+        low, high = band(probability, voted_fake, fake, allowed, most_undecided)
+        undecided = (probability >= low) & (probability <= high)
+        report = {
+            "temperature": temperature,
+            "bias": found.bias,
+            "set": crops.title,
+            "n": len(fake),
+            "groups": len({face.group for face in faces}),
+            "false_positive_rate": rate,
+            "genuine": len(genuine),
+            "genuine_called_fake": int(np.sum(~fake & voted_fake & ~undecided)),
+            "undecided": float(np.mean(undecided)),
+            "date": datetime.now(UTC).date().isoformat(),
+        }
+        thresholds = checkpoints.read_metadata(written).raw["thresholds"]
+        changes = {
             "calibration": report,
             "thresholds": thresholds | {"abstention_band": [low, high]},
-        },
-    )
-    model_card.write(out)
+        }
+        checkpoints.rewrite(written, changes)
+        model_card.write(written)
+        written.rename(out)
     return report | {"abstention_band": [low, high]}
 
 
@@ -234,6 +259,18 @@ def fit_temperature(predictions: Floats, fake: Bools) -> float:
         return float(np.mean(np.logaddexp(0, np.where(fake, -scaled, scaled))))
 
     return float(math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def _refuse_what_it_has_seen(crops: EvaluationSet, training: Mapping[str, Any]) -> None:
+    """Probabilities are too sure, and bands too narrow, on what a network has learned."""
+    trained_on = training.get("data", {}).get("crops", ())
+    if crops.name not in trained_on or crops.part == "calibration":
+        return
+    if any(item.example.split == "train" for item in crops.items):
+        raise DatasetError(
+            f"{crops.title} has sources that this checkpoint was trained on or chosen by; "
+            f"take {crops.name}:calibration, or other crops"
+        )
 
 
 def _faces(crops: EvaluationSet) -> tuple[list[LabelledFace], Bools]:

@@ -7,6 +7,7 @@ Every setting is checked before anything is loaded; an unknown one is refused by
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -48,6 +49,14 @@ class Data:
     def __post_init__(self) -> None:
         if bool(self.crops) == bool(self.generated):
             raise ValueError("data needs either crops or generated")
+        names = [Path(folder).name for folder in self.crops]
+        if len(set(names)) != len(names):
+            # What is said of a run says the names alone.
+            raise ValueError(f"data.crops need folders of different names, got {', '.join(names)}")
+        if (self.margin is None) != (self.drop is None):
+            raise ValueError("data.margin and data.drop are given together, or neither")
+        if self.margin is not None and self.drop is not None:
+            check_cut(self.margin, self.drop)
         _at_least("data.generated", self.generated, 0)
         _at_least("data.selection", self.selection, 1)
         _at_least("data.calibration", self.calibration, 0)
@@ -87,7 +96,7 @@ class Stage:
     last_layers: int | None = None
     steps: int = 0
     epochs: float = 0.0
-    """Instead of steps: passes over the training sources."""
+    """Instead of steps: passes over the training sources with genuine crops."""
     batch_size: int = 32
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
@@ -118,7 +127,8 @@ class Stage:
         for name in ("steps", "epochs", "warmup_steps", "check_every", "patience", "weight_decay"):
             _at_least(f"{where}: {name}", getattr(self, name), 0)
         if self.last_layers is not None:
-            _at_least(f"{where}: last_layers", self.last_layers, 0)
+            least = 1 if self.learns == "backbone" else 0
+            _at_least(f"{where}: last_layers", self.last_layers, least)
         if not self.learning_rate > 0:
             raise ValueError(f"{where}: learning_rate must be positive, got {self.learning_rate}")
         for name in ("self_blended", "label_smoothing", "average"):
@@ -127,7 +137,7 @@ class Stage:
                 raise ValueError(f"{where}: {name} is a share, 0 to 1, got {value}")
 
     def steps_over(self, sources: int) -> int:
-        """How many steps the stage has."""
+        """How many steps the stage has with so many sources, one in each pair of a batch."""
         return self.steps or max(1, round(self.epochs * sources / (self.batch_size // 2)))
 
 
@@ -157,6 +167,14 @@ class Config:
             raise ValueError("the last stage must learn the head, which is what predicts")
 
 
+def check_cut(margin: float, drop: float) -> None:
+    """``ValueError`` unless crops can have been cut so: see ``preprocessing.crop_face``."""
+    if not 0 < margin < math.inf:
+        raise ValueError(f"margin must be positive, got {margin}")
+    if not abs(drop) < 1:
+        raise ValueError(f"drop must be more than -1 and less than 1, got {drop}")
+
+
 def read_config(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
     """The run that a TOML file describes.
 
@@ -171,9 +189,9 @@ def read_config(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = 
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(f"cannot read {path}: {error}") from error
-    for table, settings in (overrides or {}).items():
-        raw[table] = raw.get(table, {}) | dict(settings)
     try:
+        for name, settings in (overrides or {}).items():
+            raw[name] = dict(_table(name, raw.get(name, {}))) | dict(settings)
         return _config(raw)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -182,7 +200,7 @@ def read_config(path: Path, overrides: Mapping[str, Mapping[str, Any]] | None = 
 def _config(raw: Mapping[str, Any]) -> Config:
     values = dict(raw)
     stages = values.pop("stage", [])
-    if not isinstance(stages, list):
+    if not isinstance(stages, list) or "stages" in values:
         raise ValueError("stages are written as [[stage]]")
     return _build(
         Config,
@@ -210,8 +228,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 def _build(kind: type[Any], where: str, values: Any) -> Any:
     """A dataclass from a table, by the names and types of its fields."""
-    if not isinstance(values, Mapping):
-        raise ValueError(f"{where.rstrip('.')} must be a table, got {values!r}")
+    _table(where.rstrip("."), values)
     known = {one.name: one for one in fields(kind)}
     unknown = sorted(values.keys() - known)
     if unknown:
@@ -220,6 +237,7 @@ def _build(kind: type[Any], where: str, values: Any) -> Any:
     for name, value in values.items():
         expected = _TYPES.get(str(known[name].type))
         wrong = expected is not None and not isinstance(value, expected)
+        wrong |= isinstance(value, list) and not all(isinstance(one, str) for one in value)
         if wrong or (isinstance(value, bool) and expected is not bool):
             raise ValueError(f"{where}{name} must be {known[name].type}, got {value!r}")
         given[name] = tuple(value) if isinstance(value, list) else value
@@ -227,6 +245,12 @@ def _build(kind: type[Any], where: str, values: Any) -> Any:
         return kind(**given)
     except TypeError as error:
         raise ValueError(f"{where or 'the run'}: {error}") from error
+
+
+def _table(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} must be a table, got {value!r}")
+    return value
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -18,7 +18,8 @@ from detector.domain import Image
 from detector.training.batches import BatchMaker
 from detector.training.configuration import Config
 from detector.training.errors import DatasetError
-from detector.training.trainer import configuration_of, load_data, recipe_of
+from detector.training.run_data import load_data
+from detector.training.trainer import configuration_of, recipe_of
 
 COLUMNS = 8
 
@@ -38,7 +39,7 @@ def contact_sheet(config: Config, beside: Path, stage: str, step: int) -> Image:
     if stage not in names:
         raise ValueError(f"no stage {stage!r}; there are {', '.join(names)}")
     with tempfile.TemporaryDirectory() as drawn:
-        sources, _, _ = load_data(config, beside, Path(drawn))
+        sources = load_data(config, beside, Path(drawn)).training
         inputs, _ = BatchMaker(recipe_of(config, names.index(stage)), sources)(step)
     size = config.network.image_size
     crops = np.rint((inputs.reshape(-1, size, size, 3) + 1) * 127.5).astype(np.uint8)

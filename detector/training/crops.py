@@ -72,9 +72,13 @@ class LabelledFace:
         """The crop, RGB ``uint8``, square.
 
         Raises:
-            DatasetError: it cannot be read.
+            DatasetError: it cannot be read, or is not square.
         """
-        return decode_rgb(self.files.read(self.row))
+        image = decode_rgb(self.files.read(self.row))
+        height, width = image.shape[:2]
+        if height != width:
+            raise DatasetError(f"{self.row.path}: a face crop is square, got {width}×{height}")
+        return image
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,12 @@ def split_three_ways(
     rest, calibrating = split_groups(groups, calibration, seed)
     training, selecting = split_groups(rest, selection, seed + 1)
     return Split(frozenset(training), frozenset(selecting), frozenset(calibrating))
+
+
+def names_hash(groups: Iterable[str]) -> str:
+    """SHA-256 of the names of groups, which decide the split together with its numbers."""
+    listed = "".join(f"{group}\n" for group in sorted(set(groups)))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def by_source(faces: Sequence[LabelledFace]) -> list[Source]:

@@ -15,6 +15,7 @@ from detector.training.crops import (
     FaceRow,
     LabelledFace,
     load_faces,
+    names_hash,
     read_manifest,
     split_three_ways,
 )
@@ -112,6 +113,13 @@ def part_of(
             f"{', '.join(data.get('crops', ())) or 'a set it does not name'}"
         )
     trainable = [row for row in rows if row.split == "train"]
+    names = training.get("sources", {}).get("sha256")
+    if names not in (None, names_hash(row.group for row in trainable)):
+        # Of others the same numbers make another split, with trained ones on this side.
+        raise DatasetError(
+            f"{folder.name} has other sources than this checkpoint's run, "
+            f"so its {part} part can't be told"
+        )
     try:
         split = split_three_ways(
             (row.group for row in trainable),

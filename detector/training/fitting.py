@@ -40,7 +40,7 @@ LAST = "last.safetensors"
 AUXILIARY_DROPOUT = 0.3
 
 AHEAD = 4
-"""Batches that are made before they are needed."""
+"""Batches that are ready before they are needed, beside those that are being made."""
 
 
 class StageRun:
@@ -58,7 +58,7 @@ class StageRun:
             model: of ``model.build_model``, with the weights to start from; its own
                 weights are trained.
             folder: of the stage.
-            sources: how many are trained on.
+            sources: how many are in a pass, see ``Stage.epochs``.
         """
         import keras
         import tensorflow as tf
@@ -71,14 +71,15 @@ class StageRun:
             config.network.sequence == "frames" and self.stage.learns != "backbone"
         )
         self._strategy = tf.distribute.get_strategy()
-        # The stage's own layers and the seeds of its dropout, whichever stages ran before.
+        # For the stage's own layers, whichever stages ran before in this process.
         keras.utils.set_random_seed(config.seed + number)
         self._freeze()
         self.trained = self._with_losses(config)
         warmup = min(self.stage.warmup_steps, self.steps // 2)
         self._schedule = keras.optimizers.schedules.CosineDecay(
-            0.0,
-            max(1, self.steps - warmup),
+            # From 0 the first step would be none.
+            self.stage.learning_rate / (warmup + 1),
+            self.steps - warmup,
             warmup_target=self.stage.learning_rate,
             warmup_steps=warmup,
         )
@@ -89,13 +90,12 @@ class StageRun:
             tf.Variable(variable.value, trainable=False)
             for variable in (self.trained.trainable_variables if self.stage.average else [])
         ]
-        # Keras leaves the seeds of dropout out of a model's own state.
-        seeds = [v.value for v in self.trained.variables if v.path.endswith("seed_generator_state")]
         state = tf.train.Checkpoint(
             model=self.trained,
             optimizer=self.optimizer,
             step=self.step,
-            seeds=seeds,
+            # Keras leaves these out of a model's own state.
+            seeds=self._new_seeds(config.seed, number),
             averages=self._averages,
         )
         self._states = tf.train.CheckpointManager(state, str(folder / "state"), max_to_keep=2)
@@ -108,9 +108,28 @@ class StageRun:
         """Train to the end, or until patience is lost; the files say the rest."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._states.restore_or_initialize():
-            print(f"{self.stage.name}: resuming at step {int(self.step)}", file=sys.stderr)
-        first = int(self.step)
-        history.rewind(self.stage.name, first)
+            print(f"{self.stage.name}: resuming at step {self.done}", file=sys.stderr)
+        history.rewind(self.stage.name, self.done)
+        self._keep_the_best(history)
+        if not self._patience_is_lost(history):
+            self._train_on(batches, sets, history, workers)
+        with self._averaged_weights():
+            save_weights(self._model, self.folder / LAST)
+
+    @property
+    def done(self) -> int:
+        """How many steps of the stage are done."""
+        return int(self.step.numpy())
+
+    def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Probability of fake of each image or window, as the stage's loss sees it."""
+        return np.asarray(self._ask(images))
+
+    def _train_on(
+        self, batches: BatchMaker, sets: Sequence[SelectionSet], history: History, workers: int
+    ) -> None:
+        """The steps that are still to be done."""
+        first = self.done
         recent: list[tuple[float, float]] = []
         began = time.monotonic()
         with tqdm(total=self.steps, initial=first, desc=self.stage.name, unit="step") as bar:
@@ -137,27 +156,25 @@ class StageRun:
                     if look:
                         self._look(done, sets, history)
                     self._states.save(checkpoint_number=done)
+                    # Not before the state: a run that is killed between the two goes on
+                    # from an earlier one, and on a GPU never comes to these weights again.
+                    self._keep_the_best(history)
                     began = time.monotonic()
                 if look and self._patience_is_lost(history):
                     break
-        with self._averaged_weights():
-            save_weights(self._model, self.folder / LAST)
-
-    def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Probability of fake of each image or window, as the stage's loss sees it."""
-        return np.asarray(self._ask(images))
 
     def _made_ahead(
         self, batches: BatchMaker, first: int, workers: int
     ) -> Iterator[tuple[int, Batch]]:
+        lead = AHEAD + workers
         with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
             ahead: deque[Future[Batch]] = deque()
             try:
-                for step in range(first, self.steps + AHEAD):
+                for step in range(first, self.steps + lead):
                     if step < self.steps:
                         ahead.append(pool.submit(batches, step))
-                    if step >= first + AHEAD:
-                        yield step - AHEAD, ahead.popleft().result()
+                    if step >= first + lead:
+                        yield step - lead, ahead.popleft().result()
             finally:
                 for future in ahead:
                     future.cancel()
@@ -178,7 +195,7 @@ class StageRun:
         self.step.assign_add(1)
         if not np.isfinite(loss):
             raise FloatingPointError(
-                f"{self.stage.name}: the loss is {float(loss)} at step {int(self.step)}; "
+                f"{self.stage.name}: the loss is {float(loss)} at step {self.done}; "
                 "a smaller learning_rate may help"
             )
         return float(loss), float(accuracy)
@@ -235,6 +252,14 @@ class StageRun:
         said = outputs["steps"] if "steps" in outputs else outputs["auxiliary"][:, None]
         return tf.reduce_mean(said[:, :, Label.FAKE], axis=1)
 
+    def _new_seeds(self, seed: int, number: int) -> list[Any]:
+        """The states of the dropout, as if no stage before had used them."""
+        rng = np.random.default_rng((seed, number))
+        states = [v for v in self.trained.variables if v.path.endswith("seed_generator_state")]
+        for state in states:
+            state.assign(rng.integers(1 << 31, size=2))
+        return [state.value for state in states]
+
     def _freeze(self) -> None:
         from detector.model import freeze_all_but_last, freeze_through
 
@@ -290,14 +315,17 @@ class StageRun:
                 variable.assign(value)
 
     def _look(self, step: int, sets: Sequence[SelectionSet], history: History) -> None:
-        """Score the (averaged) weights on the selection sets and keep the best."""
+        """Score the (averaged) weights on the selection sets."""
         with self._averaged_weights():
             scores = score(sets, self.predict)
-            best = history.best(self.stage.name)
-            if best is None or scores["score"] > best:
-                save_weights(self._model, self.folder / BEST)
         history.looked(self.stage.name, step, scores)
         print(f"{self.stage.name} {step}: {json.dumps(scores)}", file=sys.stderr)
+
+    def _keep_the_best(self, history: History) -> None:
+        """Write the (averaged) weights to ``BEST`` if no look's were better than these."""
+        if history.best_step(self.stage.name) == self.done:
+            with self._averaged_weights():
+                save_weights(self._model, self.folder / BEST)
 
     def _patience_is_lost(self, history: History) -> bool:
         since = history.looks_since_best(self.stage.name)

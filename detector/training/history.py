@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from detector.training.face_archive import written_whole
+
 HISTORY = "history.jsonl"
 CURVES = "curves.png"
 
@@ -32,8 +34,8 @@ class History:
     def rewind(self, stage: str, step: int) -> None:
         """Forget what came after ``step`` of a stage: it is done again from there."""
         self.lines = [line for line in self.lines if line["stage"] != stage or line["step"] <= step]
-        text = "".join(json.dumps(line) + "\n" for line in self.lines)
-        (self.folder / HISTORY).write_text(text, encoding="utf-8")
+        with written_whole(self.folder / HISTORY) as file:
+            file.writelines(json.dumps(line) + "\n" for line in self.lines)
 
     def trained(self, stage: str, step: int, **figures: float) -> None:
         """Means over the steps since the line before."""
@@ -50,8 +52,9 @@ class History:
             if line["stage"] == stage and "selection" in line
         ]
 
-    def best(self, stage: str) -> float | None:
-        return max(self.scores(stage), default=None)
+    def best_step(self, stage: str) -> int | None:
+        """Of the look with the best score, the first of equals; ``None`` before any look."""
+        return int(self.best_scores(stage)["step"]) if self.scores(stage) else None
 
     def looks_since_best(self, stage: str) -> int:
         scores = self.scores(stage)

@@ -1,10 +1,11 @@
 """``python -m detector train``: from labelled face crops to a checkpoint, in stages.
 
-One run is a folder: ``config.json``, ``history.jsonl``, ``curves.png``, a folder for each
-stage (see ``fitting``) and, at the end, ``checkpoint/`` with the best weights of the last
-stage. A run that was killed goes on when the same command is given again.
+One run is a folder: ``config.json``, ``sources.json``, ``history.jsonl``, ``curves.png``, a
+folder for each stage (see ``fitting``) and, at the end, ``checkpoint/`` with the best weights
+of the last stage. A run that was killed goes on when the same command is given again.
 
-What is shown to the network: ``batches``. Which weights are best: ``selection``.
+What is trained on: ``run_data``. What is shown to the network: ``batches``. Which weights are
+best: ``selection``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,20 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 from detector import checkpoints
 from detector.errors import CheckpointError
-from detector.training import generated, history, model_card
+from detector.training import history, model_card
 from detector.training.batches import BatchMaker, Recipe
 from detector.training.configuration import Config, read_config
-from detector.training.crop_folder import SETTINGS
-from detector.training.crops import (
-    FaceRow,
-    Source,
-    by_source,
-    load_faces,
-    read_manifest,
-    split_three_ways,
-)
+from detector.training.crops import Source
 from detector.training.errors import DatasetError
+from detector.training.face_archive import written_whole
 from detector.training.fitting import BEST, LAST, StageRun
+from detector.training.run_data import RunData, load_data
 from detector.training.selection import selection_sets
 from detector.training.weights import build, load_weights
 
@@ -44,6 +40,8 @@ if TYPE_CHECKING:
     import keras
 
 CONFIG = "config.json"
+SOURCES = "sources.json"
+CHECKPOINT = "checkpoint"
 
 LIMITS = (
     "Blind to methods it was not trained on: a forgery made another way may look genuine "
@@ -70,9 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=int,
-        default=int(os.environ.get("NUM_WORKERS", "1")),
-        help="threads that make batches; default NUM_WORKERS or 1",
+        type=_workers,
+        default=os.environ.get("NUM_WORKERS") or "1",
+        help="threads that make batches; default: NUM_WORKERS, else 1 (%(default)s)",
     )
 
 
@@ -131,20 +129,32 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
 
     Raises:
         DatasetError: data or starting weights cannot be had.
-        ValueError: settings that make no sense, or others than the folder's.
+        ValueError: settings that make no sense, or settings or sources that are not the folder's.
         FloatingPointError: the loss is no number any more.
     """
     about = _described(config)
-    _refuse_other_settings(folder, about)
-    sources, selecting, cut = load_data(config, beside, folder)
-    with _strategy().scope():
+    _refuse_another(folder / CONFIG, about, "settings")
+    if (folder / CHECKPOINT).exists():
+        # Figures may have been written into it.
+        return folder / CHECKPOINT
+    data = load_data(config, beside, folder)
+    sources = _counted(config, data)
+    _refuse_another(folder / SOURCES, sources, "sources")
+    batches = [
+        BatchMaker(recipe_of(config, number), data.training) for number in range(len(config.stages))
+    ]
+    strategy = _strategy()
+    _refuse_unequal_parts(config, strategy.num_replicas_in_sync)
+    with strategy.scope():
         model = start(config, beside)
-        # Only now: settings that build no network must not claim the folder.
-        _remember_settings(folder, about)
+        # Only now: settings or sources that begin nothing must not claim the folder.
+        folder.mkdir(parents=True, exist_ok=True)
+        _remember(folder / CONFIG, about)
+        _remember(folder / SOURCES, sources)
         past = history.History.of(folder)
-        for number in range(len(config.stages)):
-            _run_stage(config, number, model, folder, past, sources, selecting, workers)
-    return _export(config, model, folder, past, cut, len(sources))
+        for number, make in enumerate(batches):
+            _run_stage(config, number, model, folder, past, make, data.selection, workers)
+    return _export(config, model, folder, past, data, sources)
 
 
 def _run_stage(
@@ -153,64 +163,19 @@ def _run_stage(
     model: keras.Model,
     folder: Path,
     past: history.History,
-    sources: Sequence[Source],
+    batches: BatchMaker,
     selecting: Sequence[Source],
     workers: int,
 ) -> None:
     """Train one stage if it is not done yet; the model has its best weights afterwards."""
-    stage = config.stages[number]
-    of_stage = folder / f"{number + 1}-{stage.name}"
+    of_stage = folder / f"{number + 1}-{config.stages[number].name}"
     if not (of_stage / LAST).exists():
-        recipe = recipe_of(config, number)
-        fitting = StageRun(config, number, model, of_stage, len(sources))
-        fitting.fit(
-            BatchMaker(recipe, sources),
-            selection_sets(selecting, recipe.image_size, windows=recipe.windows),
-            past,
-            workers,
-        )
-        history.draw(past)
+        recipe = batches.recipe
+        sets = selection_sets(selecting, recipe.image_size, windows=recipe.windows)
+        fitting = StageRun(config, number, model, of_stage, len(batches.sources))
+        fitting.fit(batches, sets, past, workers)
+    history.draw(past)
     load_weights(model, of_stage / BEST)
-
-
-def load_data(
-    config: Config, beside: Path, folder: Path
-) -> tuple[list[Source], list[Source], tuple[float, float]]:
-    """(sources to train on, sources to select by, (margin, drop) of the crops' cut).
-
-    Raises:
-        DatasetError: a set cannot be read, or it is not known how its crops were cut.
-    """
-    data = config.data
-    if data.generated:
-        drawn = folder / "generated"
-        sets = [generated.write_generated(drawn, data.generated, data.split_seed)]
-    else:
-        sets = [beside / path for path in data.crops]
-    rows = [(one, row) for one in sets for row in _rows(one, apart=len(sets) > 1)]
-    split = split_three_ways(
-        (row.group for _, row in rows),
-        selection=data.selection,
-        calibration=data.calibration,
-        seed=data.split_seed,
-    )
-    faces = [
-        face
-        for one in sets
-        for face in load_faces(
-            one,
-            [
-                row
-                for folder_of_row, row in rows
-                if folder_of_row == one and row.group not in split.calibration
-            ],
-        )
-    ]
-    by_part = [
-        by_source([face for face in faces if face.group in part])
-        for part in (split.training, split.selection)
-    ]
-    return by_part[0], by_part[1], _cut_of(config, sets)
 
 
 def start(config: Config, beside: Path) -> keras.Model:
@@ -225,6 +190,12 @@ def start(config: Config, beside: Path) -> keras.Model:
         return build(given)
     finally:
         keras.config.set_dtype_policy(usual)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text!r}")
+    return int(text)
 
 
 def _make_deterministic() -> None:
@@ -242,31 +213,6 @@ def _strategy() -> Any:
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
 
-def _rows(folder: Path, *, apart: bool) -> list[FaceRow]:
-    """The rows to train on; with several sets, sources of one name are different ones."""
-    rows = [row for row in read_manifest(folder) if row.split == "train"]
-    return [replace(row, group=f"{folder.name}/{row.group}") for row in rows] if apart else rows
-
-
-def _cut_of(config: Config, folders: Sequence[Path]) -> tuple[float, float]:
-    """(margin, drop), as the configuration and the settings beside the crops say."""
-    said = {(config.data.margin, config.data.drop)} - {(None, None)}
-    for folder in folders:
-        settings = folder / SETTINGS
-        if settings.is_file():
-            found = json.loads(settings.read_text(encoding="utf-8"))
-            said.add((float(found["margin"]), float(found["drop"])))
-    if len(said) != 1:
-        raise DatasetError(
-            "data.margin and data.drop must say how the crops were cut, got "
-            f"{sorted(map(str, said)) or 'neither'}; see detector.training.margin"
-        )
-    margin, drop = said.pop()
-    if margin is None or drop is None:
-        raise DatasetError("data.margin and data.drop are given together, or neither")
-    return margin, drop
-
-
 def _resolved(given: str, beside: Path) -> str:
     """Weights as ``weights.build`` takes them, a file's path from where it is relative to."""
     return given if given in ("imagenet", "none") else str((beside / given).resolve())
@@ -277,16 +223,17 @@ def _export(
     model: keras.Model,
     folder: Path,
     past: history.History,
-    cut: tuple[float, float],
-    sources: int,
+    run_data: RunData,
+    sources: dict[str, Any],
 ) -> Path:
-    """Write the checkpoint of the model's weights; returns its folder."""
+    """Write the checkpoint of the model's weights, at once or not at all; returns its folder."""
     network, data = config.network, config.data
-    margin, drop = cut
     last = config.stages[-1].name
-    written = checkpoints.save(
+    unfinished = folder / f"{CHECKPOINT}.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    checkpoints.save(
         model,
-        folder / "checkpoint",
+        unfinished,
         name=config.name,
         version=config.version,
         architecture={
@@ -294,16 +241,17 @@ def _export(
             "backbone_cut": network.cut,
             "image_size": network.image_size,
         },
-        margin=margin,
-        drop=drop,
+        margin=run_data.margin,
+        drop=run_data.drop,
         data={
-            "training set": f"{', '.join(_names(config)) or 'generated'}: {sources} sources",
+            "training set": f"{', '.join(_names(config)) or 'generated'}: "
+            f"{sources['training']} sources",
             "kept apart": f"{data.selection} sources to choose weights by and "
             f"{data.calibration} for calibration, never trained on",
             "licence of the data": data.licence,
             "first values": network.weights_source or Path(network.weights).name,
         },
-        training=_described(config) | {"best": {name: past.best_scores(name) for name in [last]}},
+        training=_described(config) | {"sources": sources, "best": {last: past.best_scores(last)}},
         limits=LIMITS,
         created=datetime.now(UTC).date().isoformat(),
         git_commit=_git_commit(),
@@ -312,8 +260,8 @@ def _export(
             for name in ("tensorflow", "keras", "numpy", "opencv-python-headless", "av")
         },
     )
-    model_card.write(written)
-    return written
+    model_card.write(unfinished)
+    return unfinished.rename(folder / CHECKPOINT)
 
 
 def _described(config: Config) -> dict[str, Any]:
@@ -328,20 +276,37 @@ def _names(config: Config) -> list[str]:
     return [Path(folder).name for folder in config.data.crops]
 
 
-def _refuse_other_settings(folder: Path, wanted: dict[str, Any]) -> None:
-    path = folder / CONFIG
+def _counted(config: Config, data: RunData) -> dict[str, Any]:
+    """How many sources are in each part, and the hash that says which."""
+    return {
+        "training": len(data.training),
+        "selection": len(data.selection),
+        "calibration": config.data.calibration,
+        "sha256": data.names,
+    }
+
+
+def _refuse_unequal_parts(config: Config, devices: int) -> None:
+    for stage in config.stages:
+        if stage.batch_size % devices:
+            raise ValueError(
+                f"stage {stage.name!r}: batch_size must be a multiple of {devices}, so that as "
+                f"many GPUs get equal parts, got {stage.batch_size}"
+            )
+
+
+def _refuse_another(path: Path, wanted: dict[str, Any], what: str) -> None:
     if not path.exists():
         return
     found = json.loads(path.read_text(encoding="utf-8"))
     differing = sorted(k for k in wanted.keys() | found if found.get(k) != wanted.get(k))
     if differing:
-        raise ValueError(f"{path} was made with other settings: {', '.join(differing)}")
+        raise ValueError(f"{path} was made with other {what}: {', '.join(differing)}")
 
 
-def _remember_settings(folder: Path, settings: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(settings, indent=2) + "\n"
-    (folder / CONFIG).write_text(text, encoding="utf-8")
+def _remember(path: Path, content: dict[str, Any]) -> None:
+    with written_whole(path) as file:
+        file.write(json.dumps(content, indent=2) + "\n")
 
 
 def _git_commit() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,17 +54,19 @@ def build(network: Network) -> keras.Model:
         return model
     # After the zeroing: residual blocks that the file knows stay as they are.
     try:
-        with np.load(given, allow_pickle=False) as arrays:
+        arrays = np.load(given, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise ValueError("it holds one array without a name, expected an .npz of several")
+        with arrays:
             load_backbone_arrays(backbone, dict(arrays))
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise DatasetError(f"cannot start from {given}: {error}") from error
     return model
 
 
 def load_checkpoint(model: keras.Model, folder: Path) -> None:
-    """Take a checkpoint's arrays where they fit by name and shape, else its backbone's.
-
-    The head of the other sequence, or of another size, starts anew.
+    """Take a checkpoint's arrays where they fit by name and shape: its backbone's all, and of
+    the head of the other sequence, or of other layers, some.
 
     Raises:
         CheckpointError: it is no sound checkpoint.
@@ -82,14 +85,10 @@ def load_checkpoint(model: keras.Model, folder: Path) -> None:
 
 def save_weights(model: keras.Model, path: Path) -> None:
     """Every array, as it is, written at once or not at all."""
-    from safetensors.numpy import save
-
     from detector.model import named_variables
 
     arrays = {key: np.array(variable.numpy()) for key, variable in named_variables(model)}
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(save(arrays))
-    unfinished.rename(path)
+    checkpoints.write_arrays(path, arrays)
 
 
 def load_weights(model: keras.Model, path: Path) -> None:

@@ -37,10 +37,17 @@ def test_bias_and_temperature_are_found_again(bias: float, temperature: float) -
 
 def test_few_false_positives_are_allowed_where_examples_are_few() -> None:
     # One-sided at 90 %: none among 45, since 0.95 ** 45 < 0.1.
-    assert most_false_positives(45, 0.05) == 0
-    with pytest.raises(ValueError, match="44 genuine examples are too few"):
-        most_false_positives(44, 0.05)
-    assert 10 < most_false_positives(500, 0.05) < 25
+    assert most_false_positives(45, 45, 0.05) == 0
+    with pytest.raises(ValueError, match="44 genuine sources are too few"):
+        most_false_positives(44, 44, 0.05)
+    assert 10 < most_false_positives(500, 500, 0.05) < 25
+
+
+def test_many_crops_of_one_source_promise_no_more_than_one() -> None:
+    allowed = most_false_positives(100, 100, 0.05)
+    assert most_false_positives(1600, 100, 0.05) == 16 * allowed
+    with pytest.raises(ValueError, match="44 genuine sources are too few"):
+        most_false_positives(4400, 44, 0.05)
 
 
 def test_above_the_band_stand_no_more_genuine_examples_than_allowed() -> None:
@@ -50,11 +57,11 @@ def test_above_the_band_stand_no_more_genuine_examples_than_allowed() -> None:
         np.concatenate([rng.normal(0.3, 0.2, 500), rng.normal(0.7, 0.2, 500)]), 0, 1
     )
     voted_fake = probability >= 0.5
-    low, high = band(probability, voted_fake, fake, 0.05, 0.5)
+    low, high = band(probability, voted_fake, fake, 17, 0.5)
     accused = int(np.sum(~fake & voted_fake & (probability > high)))
-    assert accused == most_false_positives(500, 0.05)
+    assert accused == 17
     assert low == pytest.approx(1 - high)
-    narrow, same = band(probability, voted_fake, fake, 0.05, 0.2)
+    narrow, same = band(probability, voted_fake, fake, 17, 0.2)
     assert same == high
     assert low < narrow <= 0.5
     undecided = np.mean((probability >= narrow) & (probability <= high))
@@ -62,10 +69,23 @@ def test_above_the_band_stand_no_more_genuine_examples_than_allowed() -> None:
     assert undecided > 0.19 or narrow == 0.5
 
 
+def test_genuine_examples_that_are_voted_fake_below_the_band_count_too() -> None:
+    """A vote is a majority of predictions, and may be FAKE where their mean is below one half."""
+    probability = np.concatenate([np.linspace(0.51, 0.6, 10), [0.2, 0.2], np.full(88, 0.1)])
+    voted_fake = np.arange(100) < 12
+    fake = np.zeros(100, bool)
+    low, high = band(probability, voted_fake, fake, 4, 0.5)
+    outside = voted_fake & ((probability < low) | (probability > high))
+    assert outside.sum() == 4
+    assert high == pytest.approx(0.58)
+    with pytest.raises(ValueError, match=r"more than 1 genuine .* below 0\.4.*--most-undecided"):
+        band(probability, voted_fake, fake, 1, 0.5)
+
+
 def test_a_network_that_accuses_nobody_wrongly_needs_no_band() -> None:
     fake = np.repeat([False, True], 100)
     probability = np.repeat([0.1, 0.9], 100)
-    assert band(probability, fake, fake, 0.05, 0.3) == (0.5, 0.5)
+    assert band(probability, fake, fake, 2, 0.3) == (0.5, 0.5)
 
 
 def test_a_calibrated_checkpoint_keeps_its_votes_after_the_bias(
@@ -106,7 +126,7 @@ def test_figures_of_the_uncalibrated_checkpoint_do_not_stay(
 
 @pytest.mark.parametrize(
     ("part", "message"),
-    [(":train", "11 genuine examples are too few"), (":test", "no part 'test'")],
+    [(":train", "11 genuine sources are too few"), (":test", "no part 'test'")],
 )
 def test_what_cannot_be_calibrated_is_said_and_nothing_is_left(
     dataset: Path,
@@ -120,7 +140,44 @@ def test_what_cannot_be_calibrated_is_said_and_nothing_is_left(
     command = ["calibrate", str(rows_checkpoint), f"{dataset}{part}", "--out", str(out)]
     assert main(command) == 1
     assert message in capsys.readouterr().err
-    assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith((".", "out"))] == []
+
+
+@pytest.mark.parametrize("part", ["", ":train", ":selection"])
+def test_what_a_checkpoint_has_learned_cannot_calibrate_it(
+    dataset: Path,
+    rows_checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    part: str,
+) -> None:
+    trained = tmp_path / "trained"
+    shutil.copytree(rows_checkpoint, trained)
+    data = {"crops": ["faces"], "selection": 4, "calibration": 2, "split_seed": 3}
+    checkpoints.rewrite(trained, {"training": {"data": data}})
+    command = ["calibrate", str(trained), f"{dataset}{part}", "--out", str(tmp_path / "out")]
+    assert main([*command, "--false-positive-rate", "0.9"]) == 1
+    assert "take faces:calibration, or other crops" in capsys.readouterr().err
+    # Its own part, and a split that it was not trained on, pass this by.
+    for other in (":calibration", ":val"):
+        command[2] = f"{dataset}{other}"
+        assert main([*command, "--false-positive-rate", "0.1"]) == 1
+        assert "too few to promise" in capsys.readouterr().err
+
+
+def test_a_calibration_that_dies_half_way_leaves_nothing(
+    dataset: Path, rows_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    said = np.random.default_rng(1).uniform(0.1, 0.9, (22, 8))
+    monkeypatch.setattr("detector.training.calibration._predictions", lambda *given: said)
+    monkeypatch.setattr("detector.training.calibration.fit_temperature", dies)
+    command = ["calibrate", str(rows_checkpoint), f"{dataset}:train", "--out"]
+    given = [*command, str(tmp_path / "new" / "out"), "--false-positive-rate", "0.5"]
+    assert main(given) == 1
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_a_folder_that_is_there_is_not_written_over(

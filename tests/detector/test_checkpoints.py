@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,12 @@ def model() -> Any:
 
 @pytest.fixture
 def folder(model: Any, tmp_path: Path) -> Path:
+    return saved(model, tmp_path)
+
+
+def saved(model: Any, beside: Path) -> Path:
     return checkpoints.save(
-        model, tmp_path / "small", name="small", version="3", architecture=ARCHITECTURE, margin=1.2
+        model, beside / "small", name="small", version="3", architecture=ARCHITECTURE, margin=1.2
     )
 
 
@@ -73,6 +78,27 @@ def test_a_checkpoint_that_reads_frames_takes_windows_only(tmp_path: Path) -> No
     assert loaded.predict_sequences(windows).shape == (3, 8, 2)
     with pytest.raises(ValueError, match="reads frames"):
         loaded.predict_faces(crops(1))
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_its_files_may_be_read_by_whom_the_umask_allows(
+    model: Any, tmp_path: Path, umask: int, mode: int
+) -> None:
+    """A worker is another user than who trained or installed it."""
+
+    def modes() -> set[int]:
+        return {path.stat().st_mode & 0o777 for path in tmp_path.glob("small/*")}
+
+    before = os.umask(umask)
+    try:
+        folder = saved(model, tmp_path)
+        assert modes() == {mode}
+        checkpoints.rewrite(folder, {"version": "4"}, {"head/classes/bias": np.ones(2, np.float32)})
+        assert modes() == {mode}
+    finally:
+        os.umask(before)
+    loaded = checkpoints.load(str(folder))
+    assert loaded.model.get_layer("head").layers[-1].bias.numpy().tolist() == [1, 1]
 
 
 def test_matrices_are_half_precision_and_statistics_are_not(folder: Path) -> None:

@@ -1,14 +1,17 @@
 """A training run's TOML file, and what is refused before anything is loaded."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from detector.checkpoints import read_metadata
 from detector.training.configuration import Config, read_config
 from detector.training.errors import DatasetError
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
 
 SMALL = """
 name = "small"
@@ -60,6 +63,9 @@ def test_what_the_command_line_says_comes_before_the_file(tmp_path: Path) -> Non
     config = read_config(tmp_path / "run.toml", overrides)
     assert config.network.weights == "none"
     assert config.data.crops == ("a", "b")
+    (tmp_path / "run.toml").write_text("network = 3\n" + SMALL)
+    with pytest.raises(ValueError, match="network must be a table, got 3"):
+        read_config(tmp_path / "run.toml", overrides)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,9 @@ def test_what_the_command_line_says_comes_before_the_file(tmp_path: Path) -> Non
         ("batch_size = 8", "learning_rate = 0", "learning_rate must be positive"),
         ("batch_size = 8", "optimizer = 'sgd'", "optimizer must be one of adam, adamw"),
         ("batch_size = 8", "self_blended = 1.5", "self_blended is a share"),
-        ("batch_size = 8", "last_layers = -1", "last_layers must be at least 0"),
+        ("batch_size = 8", "last_layers = -1", "last_layers must be at least 1, got -1"),
+        ("batch_size = 8", "last_layers = 0", "'one': last_layers must be at least 1, got 0"),
+        ('learns = "both"', 'learns = "both"\nlast_layers = -1', "at least 0, got -1"),
         ("batch_size = 8", "frozen_through = 'x'\nlast_layers = 4", "exclude each other"),
         ('learns = "backbone"', 'learns = "all"', "learns must be one of backbone, head, both"),
         ('learns = "both"', 'learns = "backbone"', "last stage must learn the head"),
@@ -88,6 +96,12 @@ def test_what_the_command_line_says_comes_before_the_file(tmp_path: Path) -> Non
         ('crops = ["faces"]', "", "either crops or generated"),
         ('crops = ["faces"]', 'crops = ["faces"]\ngenerated = 5', "either crops or generated"),
         ('crops = ["faces"]', 'crops = ["faces"]\nselection = 0', "selection must be at least 1"),
+        ('crops = ["faces"]', 'crops = ["a/b", "b"]', "different names, got b, b"),
+        ('crops = ["faces"]', "crops = [3]", r"data\.crops must be .*, got \[3\]"),
+        ('crops = ["faces"]', 'crops = ["faces"]\nmargin = 1.2', "given together, or neither"),
+        ('crops = ["faces"]', 'crops = ["faces"]\nmargin = 0\ndrop = 0', "margin must be positive"),
+        ('crops = ["faces"]', 'crops = ["faces"]\nmargin = 1\ndrop = 1', "less than 1, got 1"),
+        ("[[stage]]", "[[stages]]", r"written as \[\[stage\]\]"),
         ("seed = 3", "precision = 'half'", "precision must be one of float32"),
         ("[data]", "network = 3\n[data]", "network must be a table, got 3"),
     ],
@@ -114,4 +128,12 @@ def test_a_file_that_is_no_toml_or_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_examples_are_sound(path: Path) -> None:
-    assert read_config(path).stages
+    """And begin with what is there, or with what the commands at their head make."""
+    config = read_config(path)
+    assert config.stages
+    if config.network.weights not in ("imagenet", "none"):
+        metadata = read_metadata(path.parent / config.network.weights)
+        assert metadata.architecture["backbone_cut"] == config.network.cut
+    made = re.findall(r"^#   python -m detector preprocess \S+ (\S+)", path.read_text(), re.M)
+    crops = [(path.parent / folder).resolve() for folder in config.data.crops]
+    assert crops == [ROOT / folder for folder in made]

@@ -45,6 +45,13 @@ def test_a_manifest_tells_crops_of_one_video(tmp_path: Path) -> None:
     assert (bare.person, bare.frame_index, bare.side) == (1, 0, None)
 
 
+def test_a_crop_that_is_not_square_is_named(dataset: Path) -> None:
+    face = load_faces(dataset, read_manifest(dataset))[0]
+    (dataset / face.row.path).write_bytes(jpeg(np.zeros((60, 80, 3), np.uint8)))
+    with pytest.raises(DatasetError, match=rf"{face.row.path}: .* square, got 80×60"):
+        face.image()
+
+
 def test_a_number_in_a_manifest_that_is_none_is_named(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("path,label,source_video,person\na.png,REAL,1,me\n")

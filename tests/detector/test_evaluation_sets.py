@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from detector.training.crops import read_manifest, split_three_ways
+from detector.training.crops import names_hash, read_manifest, split_three_ways
 from detector.training.errors import DatasetError
 from detector.training.evaluation_sets import EvaluationSet, read_sets
 from tests.detector.evaluated import write_crops_of_videos
@@ -27,6 +27,8 @@ def test_the_parts_of_a_run_are_what_it_left_out(dataset: Path, seed: int) -> No
     assert selection == split.selection
     assert calibration == split.calibration
     assert (len(selection), len(calibration)) == (4, 2)
+    known = {"sources": {"sha256": names_hash(row.group for row in rows)}}
+    assert groups(read_sets(asked, TRAINING | known)[0]) == groups(read_sets(asked, TRAINING)[0])
     assert "11.mp4" not in selection | calibration
 
 
@@ -46,6 +48,7 @@ def test_without_a_part_all_is_measured_and_with_one_its_split(dataset: Path) ->
         ("selection", {"data": DATA | {"crops": ["others"]}}, "no part 'selection'.* others"),
         ("calibration", {"data": DATA | {"calibration": 0}}, "no part 'calibration'"),
         ("selection", {"data": DATA | {"selection": 40}}, "not what was trained on"),
+        ("selection", TRAINING | {"sources": {"sha256": "0"}}, "has other sources than"),
     ],
 )
 def test_a_part_that_is_not_there_is_refused_and_those_there_named(

@@ -121,13 +121,20 @@ def test_frozen_layers_do_not_learn_and_keep_their_statistics(rows: Any) -> None
         freeze_through(backbone, None)
 
 
-def test_all_but_the_last_layers_can_be_frozen(rows: Any) -> None:
+@pytest.mark.parametrize("count", [4, 0, 1, 10_000])
+def test_all_but_the_last_layers_can_be_frozen(rows: Any, count: int) -> None:
     backbone = rows.get_layer("backbone")
-    freeze_all_but_last(backbone, 4)
+    freeze_all_but_last(backbone, count)
     try:
-        assert [layer.trainable for layer in backbone.layers[-5:]] == [False] + [True] * 4
-        assert not any(layer.trainable for layer in backbone.layers[:-4])
-        assert rows.get_layer("head").trainable
+        learning = [layer.trainable for layer in backbone.layers]
+        free = min(count, len(learning))
+        assert learning == [False] * (len(learning) - free) + [True] * free
+        head = {name for name, v in named_variables(rows) if name.startswith("head/")}
+        trainable = {name for name, v in named_variables(rows) if v.trainable}
+        assert head <= trainable
+        assert (trainable == head) == (count < 2)
+        with pytest.raises(ValueError, match="negative, got -1"):
+            freeze_all_but_last(backbone, -1)
     finally:
         freeze_through(backbone, None)
 

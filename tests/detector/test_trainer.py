@@ -1,4 +1,4 @@
-"""The trainer: stages over one model, that can be killed and go on."""
+"""``python -m detector train``: what a run begins with, refuses and leaves."""
 
 import argparse
 import json
@@ -11,210 +11,11 @@ import numpy as np
 import pytest
 
 from detector import checkpoints
-from detector.training import fitting, history, trainer
-from detector.training.batches import BatchMaker
-from detector.training.configuration import Config, Data, Network, Stage
-from detector.training.crops import Source
+from detector.cli import main
+from detector.training import trainer
+from detector.training.configuration import Network
 from detector.training.errors import DatasetError
-from detector.training.selection import selection_sets
-
-STAGE = Stage("only", "both", frozen_through="conv2d_3", steps=4, batch_size=4, warmup_steps=1)
-
-CONFIG = Config(
-    name="small",
-    data=Data(crops=("faces",), margin=1.2, drop=0.05, selection=4, calibration=1),
-    network=Network(cut="mixed_5b", image_size=96, weights="none"),
-    stages=(STAGE,),
-    deterministic=False,
-)
-
-
-def with_stage(**settings: Any) -> Config:
-    return replace(CONFIG, stages=(replace(STAGE, **settings),))
-
-
-def stage_run(
-    config: Config, folder: Path, sources: list[Source], *, compiled: bool = False
-) -> fitting.StageRun:
-    """Few steps are quicker than the compiling of one."""
-    model = trainer.start(config, Path())
-    one = fitting.StageRun(config, 0, model, folder / "1-only", len(sources))
-    if not compiled:
-        one._train, one._ask = one._on_replicas, one._predict
-    return one
-
-
-def fit(one: fitting.StageRun, config: Config, data: tuple[Any, ...], folder: Path) -> None:
-    sources, selecting, _ = data
-    sets = selection_sets(selecting, config.network.image_size, windows=False)
-    batches = BatchMaker(trainer.recipe_of(config, 0), sources)
-    one.fit(batches, sets, history.History.of(folder), workers=1)
-
-
-def weights_of(one: fitting.StageRun) -> list[np.ndarray]:
-    return [np.array(weight) for weight in one.trained.get_weights()]
-
-
-class Killed(Exception):
-    """What the death of a run is in these tests."""
-
-
-def test_a_killed_stage_goes_on_where_it_was(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """4 steps, or 3 of which the last is lost, a new process's state, and 2 more: the same."""
-    monkeypatch.setattr(fitting.StageRun, "save_every", 2)
-    config = with_stage(average=0.5)
-    data = trainer.load_data(config, tmp_path, tmp_path)
-    killed = stage_run(config, tmp_path, data[0], compiled=True)
-    at_the_start = weights_of(killed)
-    real_step = killed._one_step
-
-    def dies_at_the_fourth(images: Any, labels: Any) -> Any:
-        if int(killed.step) == 3:
-            raise Killed
-        return real_step(images, labels)
-
-    monkeypatch.setattr(killed, "_one_step", dies_at_the_fourth)
-    with pytest.raises(Killed):
-        fit(killed, config, data, tmp_path)
-    resumed = stage_run(config, tmp_path, data[0], compiled=True)
-    fit(resumed, config, data, tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").open()]
-    assert [(line["step"], "selection" in line) for line in lines] == [
-        (2, False),
-        (4, False),
-        (4, True),
-    ]
-
-    undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    whole = stage_run(config, undisturbed, data[0], compiled=True)
-    fit(whole, config, data, undisturbed)
-    moved = [
-        np.abs(after - before).max()
-        for after, before in zip(weights_of(whole), at_the_start, strict=True)
-    ]
-    assert max(moved) > 1e-4
-    for ours, theirs in zip(weights_of(resumed), weights_of(whole), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    best = fitting_arrays(tmp_path / "1-only" / fitting.BEST)
-    best_of_whole = fitting_arrays(undisturbed / "1-only" / fitting.BEST)
-    for key, value in best.items():
-        np.testing.assert_allclose(value, best_of_whole[key], atol=1e-5)
-
-
-def fitting_arrays(path: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load
-
-    return dict(load(path.read_bytes()))
-
-
-@pytest.mark.parametrize(
-    ("said", "learning"),
-    [
-        ({"learns": "backbone", "frozen_through": "mixed_5b"}, {"dense"}),
-        ({"learns": "head", "frozen_through": "mixed_5b"}, {"head"}),
-        ({"learns": "both", "frozen_through": "mixed_5b"}, {"head", "dense"}),
-        ({"learns": "both", "frozen_through": "conv2d_3"}, {"backbone", "head", "dense"}),
-        ({"learns": "backbone", "frozen_through": "", "last_layers": 8}, {"backbone", "dense"}),
-    ],
-)
-def test_a_stage_trains_what_it_says(
-    dataset: Path, tmp_path: Path, said: dict[str, Any], learning: set[str]
-) -> None:
-    config = replace(
-        CONFIG,
-        stages=(replace(STAGE, steps=1, **said), replace(STAGE, name="next")),
-    )
-    data = trainer.load_data(config, tmp_path, tmp_path)
-    one = stage_run(config, tmp_path, data[0])
-    before = {variable.path: np.array(variable.numpy()) for variable in one.trained.variables}
-    images, labels = BatchMaker(trainer.recipe_of(config, 0), data[0])(0)
-    one._one_step(images, labels)
-    one._one_step(images, labels)
-    parts = {
-        id(v): part for part in ("backbone", "head") for v in one._model.get_layer(part).weights
-    }
-    moved = {
-        parts.get(id(variable), "dense")
-        for variable in one.trained.trainable_variables
-        if np.abs(np.array(variable.numpy()) - before[variable.path]).max() > 0
-    }
-    assert moved == learning
-    frozen = [v for v in one.trained.non_trainable_variables if "seed" not in v.path]
-    if config.stages[0].frozen_through == "mixed_5b":
-        assert all((np.array(v.numpy()) == before[v.path]).all() for v in frozen)
-
-
-def test_patience_ends_a_stage_and_the_best_weights_are_kept(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scores = iter([0.6, 0.7, 0.65, 0.7, 0.9])
-    monkeypatch.setattr(fitting, "score", lambda sets, predict: {"score": next(scores)})
-    config = with_stage(steps=20, check_every=2, patience=2)
-    data = trainer.load_data(config, tmp_path, tmp_path)
-    one = stage_run(config, tmp_path, data[0])
-    at_best: list[dict[str, np.ndarray]] = []
-    real_look = one._look
-
-    def look(step: int, *rest: Any) -> None:
-        real_look(step, *rest)
-        if step == 4:
-            at_best.append(fitting_arrays(tmp_path / "1-only" / fitting.BEST))
-
-    monkeypatch.setattr(one, "_look", look)
-    fit(one, config, data, tmp_path)
-    assert int(one.step) == 8
-    best = fitting_arrays(tmp_path / "1-only" / fitting.BEST)
-    last = fitting_arrays(tmp_path / "1-only" / fitting.LAST)
-    assert all((best[key] == at_best[0][key]).all() for key in best)
-    assert any((best[key] != last[key]).any() for key in best)
-
-
-def test_averaged_weights_are_what_is_scored_and_kept(dataset: Path, tmp_path: Path) -> None:
-    config = with_stage(average=0.9)
-    data = trainer.load_data(config, tmp_path, tmp_path)
-    one = stage_run(config, tmp_path, data[0])
-    fit(one, config, data, tmp_path)
-    kept = fitting_arrays(tmp_path / "1-only" / fitting.LAST)
-    kernel = one._model.get_layer("head").get_layer("top_dense").kernel
-    position = [v.path for v in one.trained.trainable_variables].index(kernel.path)
-    average = one._averages[position].numpy()
-    np.testing.assert_array_equal(kept["head/top_dense/kernel"], average)
-    assert np.abs(average - kernel.numpy()).max() > 1e-5
-
-
-def test_mixed_precision_computes_in_half_and_keeps_weights_whole(
-    dataset: Path, tmp_path: Path
-) -> None:
-    import keras
-
-    for precision, dtype in [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")]:
-        config = replace(CONFIG, precision=precision)
-        data = trainer.load_data(config, tmp_path, tmp_path)
-        one = stage_run(config, tmp_path, data[0])
-        convolution = next(
-            layer
-            for layer in one._model.get_layer("backbone").layers
-            if layer.name.startswith("conv2d")
-        )
-        assert convolution.compute_dtype == dtype
-        assert {variable.dtype for variable in one.trained.trainable_variables} == {"float32"}
-        assert {output.dtype for output in one.trained.outputs} == {"float32"}
-        loss, _ = one._one_step(*BatchMaker(trainer.recipe_of(config, 0), data[0])(0))
-        assert 0.3 < loss < 1.5
-        scaled = isinstance(one.optimizer, keras.optimizers.LossScaleOptimizer)
-        assert scaled == (precision == "mixed_float16")
-    assert keras.config.dtype_policy().name == "float32"
-
-
-def test_a_loss_that_is_no_number_ends_the_run_with_its_step(dataset: Path, tmp_path: Path) -> None:
-    data = trainer.load_data(CONFIG, tmp_path, tmp_path)
-    one = stage_run(CONFIG, tmp_path, data[0])
-    images, labels = BatchMaker(trainer.recipe_of(CONFIG, 0), data[0])(0)
-    with pytest.raises(FloatingPointError, match="loss is nan at step 1"):
-        one._one_step(images, labels * np.nan)
+from tests.detector.stages import CONFIG
 
 
 def arguments(tmp_path: Path, config: str, *more: str) -> argparse.Namespace:
@@ -266,12 +67,28 @@ def test_a_run_ends_in_a_checkpoint_that_loads(
     assert "Not proof" in card
     assert str(tmp_path) not in (folder / checkpoints.METADATA).read_text()
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    written = (folder / checkpoints.WEIGHTS).stat().st_mtime_ns
-    # Done is done: the same command trains nothing again.
+    sources = loaded.metadata.raw["training"]["sources"]
+    assert {key: sources[key] for key in sources if key != "sha256"} == {
+        "training": 6,
+        "selection": 4,
+        "calibration": 1,
+    }
+    # Done is done: the same command leaves alone what was measured since.
+    checkpoints.write_metrics(folder, [{"set": "faces", "part": "", "level": "frame"}])
+    measured = (folder / checkpoints.METADATA).read_text()
+    assert trainer.run(arguments(tmp_path, FILE)) == 0
+    assert str(folder) in capsys.readouterr().out
+    assert (folder / checkpoints.METADATA).read_text() == measured
+
+    # A run that was killed while it wrote the checkpoint has none, and writes it anew.
+    (tmp_path / "run" / "curves.png").unlink()
+    folder.rename(folder.with_name("checkpoint.unfinished"))
     assert trainer.run(arguments(tmp_path, FILE)) == 0
     assert "resuming" not in capsys.readouterr().err
-    assert (folder / checkpoints.WEIGHTS).stat().st_mtime_ns > written
-    assert checkpoints.load(str(folder)).id.sha256 == loaded.id.sha256
+    again = checkpoints.load(str(folder))
+    assert again.id.sha256 == loaded.id.sha256
+    assert again.metadata.raw["metrics"] == []
+    assert (tmp_path / "run" / "curves.png").exists()
 
 
 def test_a_run_may_begin_with_a_checkpoint_of_another_size_or_sequence(
@@ -363,22 +180,44 @@ def test_a_run_folder_of_other_settings_is_refused(
     assert re.search("other settings: .*name", capsys.readouterr().err)
 
 
-def test_how_preprocessed_crops_were_cut_is_read_beside_them(dataset: Path, tmp_path: Path) -> None:
-    (dataset / "settings.json").write_text(json.dumps({"margin": 1.3, "drop": 0.1}))
-    unsaid = replace(CONFIG, data=replace(CONFIG.data, margin=None, drop=None))
-    assert trainer.load_data(unsaid, tmp_path, tmp_path)[2] == (1.3, 0.1)
-    with pytest.raises(DatasetError, match="how the crops were cut"):
-        trainer.load_data(CONFIG, tmp_path, tmp_path)
+def test_a_run_whose_sources_have_changed_is_refused(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The split would be another one, with sources to select by among those trained on."""
+    (tmp_path / "run").mkdir()
+    sources = trainer._counted(CONFIG, trainer.load_data(CONFIG, tmp_path, tmp_path))
+    (tmp_path / "run" / "sources.json").write_text(json.dumps(sources))
+    manifest = (dataset / "manifest.csv").read_text().splitlines(keepends=True)
+    (dataset / "manifest.csv").write_text("".join(manifest[:-4]))
+    assert trainer.run(arguments(tmp_path, FILE)) == 1
+    assert "sources.json was made with other sources: sha256" in capsys.readouterr().err
 
 
-def test_sources_of_two_sets_are_never_one(dataset: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    dataset.rename(other)
-    from tests.detector.crops import write_dataset
+@pytest.mark.parametrize("said", ["0", "-1", "two", ""])
+def test_a_number_of_workers_that_is_none_is_wrong_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: str
+) -> None:
+    command = ["train", "--config", str(tmp_path / "run.toml")]
+    with pytest.raises(SystemExit):
+        main([*command, "--workers", said])
+    assert "expected a number of 1 or more" in capsys.readouterr().err
+    monkeypatch.setenv("NUM_WORKERS", said)
+    if said:
+        with pytest.raises(SystemExit):
+            main(command)
+    else:
+        assert main(command) == 1
+        assert "cannot read" in capsys.readouterr().err
 
-    write_dataset(tmp_path / "faces")
-    config = replace(CONFIG, data=replace(CONFIG.data, crops=("faces", "other")))
-    training, selecting, _ = trainer.load_data(config, tmp_path, tmp_path)
-    assert len(training) + len(selecting) == 22 - 1
-    assert {source.group.split("/")[0] for source in training} == {"faces", "other"}
-    assert not {s.group for s in training} & {s.group for s in selecting}
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"no arrays", "one array"])
+def test_a_file_of_weights_that_holds_none_is_named(tmp_path: Path, content: bytes | str) -> None:
+    path = tmp_path / "weights.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    config = replace(CONFIG, network=replace(CONFIG.network, weights="weights.npz"))
+    with pytest.raises(DatasetError, match=r"cannot start from .*weights\.npz"):
+        trainer.start(config, tmp_path)
