@@ -55,9 +55,11 @@ def _turn(item: pytest.Item) -> int:
 def media_dir(tmp_path: Path, settings: Any) -> Path:
     """Uploads and evidence of one test; nothing is left of another's."""
     folder = tmp_path / "media"
-    folder.mkdir()
+    incoming = folder / "incoming"
+    incoming.mkdir(parents=True)
     settings.MEDIA_ROOT = folder
     settings.FRAMEVOTE_MEDIA_DIR = folder
+    settings.FILE_UPLOAD_TEMP_DIR = incoming
     return folder
 
 
