@@ -25,7 +25,7 @@ ERRORS: Mapping[int, str] = {
     403: "A request without a token needs a session that has not ended, and its CSRF token.",
     404: "There is no such thing, or it belongs to somebody else.",
     409: "Not possible in the present state; the code says why.",
-    410: "The upload waited for too long; begin it again.",
+    410: "The upload is not here any more; begin it again.",
     412: "Another version of the tus protocol.",
     413: "The file is larger than this site allows, or the piece than was announced.",
     415: "The body is of a type that is not accepted here.",

@@ -63,7 +63,8 @@ class PartialUploadViewSet(ApiViewSet):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if request.method != "OPTIONS":
+        is_offered = self.action is not None
+        if is_offered and request.method != "OPTIONS":
             tus.check_version(request.headers)
 
     def finalize_response(

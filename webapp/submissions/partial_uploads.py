@@ -137,7 +137,7 @@ def is_expired(upload: PartialUpload) -> bool:
 
 
 def gone() -> UploadRejected:
-    return UploadRejected("upload_gone", "This upload waited for too long. Begin it again.")
+    return UploadRejected("upload_gone", "This upload is not here any more. Begin it again.")
 
 
 def remove_expired() -> list[str]:
