@@ -17,15 +17,7 @@ from django.test import Client
 
 from tests.webapp.evidence import MP4, stored_files
 from tests.webapp.test_uploads import NO_VIDEOS, STARTS
-from tests.webapp.tus_client import (
-    VIDEO,
-    ask,
-    begun,
-    code_of,
-    end,
-    pieces_on_disk,
-    send,
-)
+from tests.webapp.tus_client import VIDEO, ask, begun, code_of, end, pieces_on_disk, send
 from webapp.submissions import partial_uploads, queue, uploads
 from webapp.submissions.models import Analysis, PartialUpload, State, Submission
 

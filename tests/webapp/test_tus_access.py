@@ -9,7 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tests.webapp.tus_client import TUS, UPLOADS, VIDEO, ask, begin, begun, code_of, end, send
+from tests.tus import TUS, UPLOADS
+from tests.webapp.tus_client import VIDEO, ask, begin, begun, code_of, end, send
 from webapp.accounts.models import ApiToken
 from webapp.submissions import partial_uploads, queue
 from webapp.submissions.models import PartialUpload, Submission

@@ -8,19 +8,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.webapp.tus_client import (
-    PIECE,
-    TUS,
-    UPLOADS,
-    VIDEO,
-    ask,
-    begin,
-    begun,
-    code_of,
-    encoded,
-    end,
-    send,
-)
+from tests.tus import PIECE, TUS, UPLOADS, encoded
+from tests.webapp.tus_client import VIDEO, ask, begin, begun, code_of, end, send
 from webapp.submissions.models import PartialUpload, Submission
 
 pytestmark = pytest.mark.django_db

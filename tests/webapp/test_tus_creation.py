@@ -11,18 +11,9 @@ from django.test import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.webapp.tus_client import (
-    MP4,
-    UPLOADS,
-    VIDEO,
-    begin,
-    begun,
-    code_of,
-    encoded,
-    end,
-    pieces_on_disk,
-    send,
-)
+from tests.tus import UPLOADS, encoded
+from tests.webapp.evidence import MP4
+from tests.webapp.tus_client import VIDEO, begin, begun, code_of, end, pieces_on_disk, send
 from webapp.submissions import partial_uploads, tus
 from webapp.submissions.models import PartialUpload, Submission
 from webapp.submissions.uploads import UploadRejected

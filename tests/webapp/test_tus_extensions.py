@@ -12,16 +12,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from tests.webapp.tus_client import (
-    VIDEO,
-    ask,
-    begin,
-    begun,
-    code_of,
-    end,
-    pieces_on_disk,
-    send,
-)
+from tests.webapp.tus_client import VIDEO, ask, begin, begun, code_of, end, pieces_on_disk, send
 from webapp.submissions import partial_uploads
 from webapp.submissions.models import Analysis, PartialUpload, Submission
 

@@ -16,8 +16,9 @@ from django.contrib.auth.models import User
 
 from tests.processes import Site
 from tests.servers import wait_until
+from tests.tus import PIECE, TUS, UPLOADS, encoded
 from tests.webapp.evidence import MP4
-from tests.webapp.tus_client import PIECE, TUS, UPLOADS, encoded, pieces_on_disk
+from tests.webapp.tus_client import pieces_on_disk
 from webapp.accounts.models import ApiToken
 from webapp.submissions.models import PartialUpload, Submission
 from webapp.submissions.partial_uploads import COMMIT_BYTES

@@ -39,7 +39,7 @@ def uploader(alice: User, file: Path) -> MakeUploader:
     """``uploader(url, chunk_size=…)``: one of Alice's, with tuspy's own retries."""
     _, secret = ApiToken.objects.issue(alice, "tuspy")
 
-    def make(url: str, **options: object) -> Uploader:
+    def make(url: str, /, **options: object) -> Uploader:
         client = TusClient(f"{url}/api/v1/uploads/", {"Authorization": f"Token {secret}"})
         metadata = {"filename": file.name, "sampling": "quick"}
         settings = {"retries": 400, "retry_delay": 0.05, **options}

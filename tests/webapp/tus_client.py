@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.test import Client
 
+from tests.tus import PIECE, TUS, UPLOADS, encoded
 from tests.webapp.evidence import MP4
 
-UPLOADS = "/api/v1/uploads/"
-TUS = {"Tus-Resumable": "1.0.0"}
-PIECE = "application/offset+octet-stream"
 VIDEO = MP4 + bytes(4000)
-
-
-def encoded(**pairs: str) -> str:
-    """``Upload-Metadata`` of these pairs."""
-    return ",".join(f"{k} {base64.b64encode(v.encode()).decode()}" for k, v in pairs.items())
 
 
 def begin(
