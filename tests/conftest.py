@@ -31,7 +31,7 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("framevote")
 
-LAST = ("tests/e2e/test_upload.py", "tests/e2e/", "tests/detector/")
+LAST = ("tests/e2e/test_upload", "tests/e2e/", "tests/detector/")
 """In this order, after all other tests.
 
 While Playwright runs, Django takes every test for asynchronous, so browser tests come

@@ -15,6 +15,7 @@ import fcntl
 import hmac
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,7 +51,8 @@ READ_BYTES = 256 * 1024
 """The most of a piece that is ever in memory."""
 
 COMMIT_BYTES = 8 * 1024 * 1024
-"""A kill in the middle of a long piece costs at most so much of it."""
+COMMIT_SECONDS = 1.0
+"""A kill in the middle of a long piece costs at most so much of it, whichever is less."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def _write(upload: PartialUpload, file: FileIO, body: Body, checksum: Checksum |
     """Stream the piece to the end of the file; the offset that was reached."""
     start = end = upload.offset
     digest = ALGORITHMS[checksum.algorithm]() if checksum else None
+    commit_at = time.monotonic() + COMMIT_SECONDS
     for block in _blocks(body, upload.length - start):
         _write_all(file, block)
         end += len(block)
@@ -171,8 +174,10 @@ def _write(upload: PartialUpload, file: FileIO, body: Body, checksum: Checksum |
             raise _too_long(upload)
         if digest is not None:
             digest.update(block)
-        elif end - upload.offset >= COMMIT_BYTES and end < upload.length:
-            _commit(upload, file, end)
+        elif end - upload.offset >= COMMIT_BYTES or time.monotonic() >= commit_at:
+            if end < upload.length:
+                _commit(upload, file, end)
+            commit_at = time.monotonic() + COMMIT_SECONDS
     # Of a piece that broke off the checksum cannot be right, and nothing of it is kept.
     if checksum and digest and not hmac.compare_digest(digest.digest(), checksum.digest):
         raise UploadRejected(
