@@ -94,6 +94,8 @@ def receive(
         with refusing_on_a_full_disk():
             # What is a file of this disk already is moved, not copied.
             submission.video.save(name, uploaded, save=False)
+        # One that was moved would be missed when it is closed later.
+        uploaded.close()
         with transaction.atomic():
             submission.save(force_insert=True)
             queue.enqueue(submission, sampling=sampling)
