@@ -26,7 +26,7 @@ class ApiClient:
 
     def __init__(self, url: str, environment: dict[str, str]) -> None:
         self._url = url
-        self._token = subprocess.run(
+        self.token = subprocess.run(
             [sys.executable, "-c", ISSUE_TOKEN],
             env={"DJANGO_SETTINGS_MODULE": "webapp.settings", **environment},
             cwd=ROOT,
@@ -36,7 +36,7 @@ class ApiClient:
         ).stdout.strip()
 
     def ask(self, path: str, body: bytes | None = None, kind: str = "") -> Any:
-        headers = {"Authorization": f"Token {self._token}"} | (
+        headers = {"Authorization": f"Token {self.token}"} | (
             {"Content-Type": kind} if body else {}
         )
         request = urllib.request.Request(f"{self._url}{path}", data=body, headers=headers)  # noqa: S310

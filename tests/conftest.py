@@ -31,7 +31,7 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("framevote")
 
-LAST = ("tests/e2e/test_upload.py", "tests/e2e/", "tests/detector/")
+LAST = ("tests/e2e/test_upload", "tests/e2e/", "tests/detector/")
 """In this order, after all other tests.
 
 While Playwright runs, Django takes every test for asynchronous, so browser tests come
@@ -55,9 +55,11 @@ def _turn(item: pytest.Item) -> int:
 def media_dir(tmp_path: Path, settings: Any) -> Path:
     """Uploads and evidence of one test; nothing is left of another's."""
     folder = tmp_path / "media"
-    folder.mkdir()
+    incoming = folder / "incoming"
+    incoming.mkdir(parents=True)
     settings.MEDIA_ROOT = folder
     settings.FRAMEVOTE_MEDIA_DIR = folder
+    settings.FILE_UPLOAD_TEMP_DIR = incoming
     return folder
 
 

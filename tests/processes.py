@@ -1,4 +1,4 @@
-"""Real processes of FrameVote for tests: workers, the sweeper, short commands.
+"""Real processes of FrameVote for tests: workers, the web, the sweeper, short commands.
 
 They share the test's database and media, and have a folder for broker and logs
 of their own.
@@ -10,12 +10,13 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
 
-from tests.servers import wait_until
+from tests.servers import free_port, wait_until
 from webapp.submissions.models import Submission
 
 ENQUEUE = """
@@ -67,12 +68,28 @@ class Site:
         )
         return worker
 
+    def start_web(self, processes: int = 1, config: str = "", port: int = 0) -> str:
+        """Start the web server as ``script/server`` does and wait until it answers; its address."""
+        self.env["DJANGO_SETTINGS_MODULE"] = "tests.e2e.settings"
+        address = f"127.0.0.1:{port or free_port()}"
+        configured = ["--config", config] if config else []
+        self._start("web", "-m", "gunicorn", "webapp.wsgi:application", "--bind", address,
+                    "--workers", str(processes), "--worker-class", "gthread", "--threads", "8",
+                    "--no-control-socket", *configured)  # fmt: skip
+        wait_until(lambda: _answers(f"http://{address}/healthz"), "the web answers", seconds=240)
+        return f"http://{address}"
+
     def start_sweeper(self) -> subprocess.Popen[bytes]:
         return self._start("sweeper", "manage.py", "sweep")
 
     def enqueue(self, submission: Submission, sampling: str = "quick") -> str:
         """Put an analysis into the queue, as the web process does; its id."""
         return self.run("-c", ENQUEUE, str(submission.pk), sampling).strip()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, children included, and wait for the end."""
+        _kill_group(self.processes[name].pid)
+        self.processes[name].wait(timeout=60)
 
     def announce(self, analysis_id: str, times: int = 1) -> None:
         """Send wake-ups for an analysis, wanted or not."""
@@ -125,6 +142,14 @@ class Site:
             )
         self.processes[name] = process
         return process
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def _kill_group(leader: int) -> None:

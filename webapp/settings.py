@@ -51,6 +51,8 @@ FRAMEVOTE_ADMIN_PASSWORD = env.str("FRAMEVOTE_ADMIN_PASSWORD", "")
 FRAMEVOTE_MAX_UPLOAD_MB = env.int("FRAMEVOTE_MAX_UPLOAD_MB", 500, validate=at_least(1))
 FRAMEVOTE_MAX_MINUTES = env.int("FRAMEVOTE_MAX_MINUTES", 30, validate=at_least(1))
 FRAMEVOTE_MAX_FILES_PER_UPLOAD = env.int("FRAMEVOTE_MAX_FILES_PER_UPLOAD", 20, validate=at_least(1))
+FRAMEVOTE_MAX_OPEN_UPLOADS = env.int("FRAMEVOTE_MAX_OPEN_UPLOADS", 20, validate=at_least(1))
+FRAMEVOTE_UPLOAD_HOURS = env.int("FRAMEVOTE_UPLOAD_HOURS", 24, validate=at_least(1))
 
 FRAMEVOTE_CHECKPOINT = env.str("FRAMEVOTE_CHECKPOINT", "default")
 FRAMEVOTE_SAMPLING = env.str(
@@ -281,6 +283,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "FrameVote API",
     "DESCRIPTION": "Upload a video, follow its analysis, read the verdict and its evidence.",
     "VERSION": "1",
+    "DEFAULT_GENERATOR_CLASS": "webapp.submissions.api_schema.Generator",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -1,4 +1,4 @@
-"""Looks after the queue: lost leases, lost messages, orphaned files and sessions.
+"""Looks after the queue: lost leases, lost messages, orphaned files, abandoned uploads.
 
 Any number may run side by side; every step is a conditional UPDATE or the
 removal of something nobody refers to.
@@ -13,16 +13,19 @@ import uuid
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 from django.conf import settings
 from django.core.management import call_command
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
-from webapp.submissions import queue, storage
-from webapp.submissions.models import Analysis, Submission
+from webapp.submissions import partial_uploads, queue, storage
+from webapp.submissions.models import Analysis, PartialUpload, Submission
 
 logger = logging.getLogger(__name__)
+
+_Name = TypeVar("_Name")
 
 ORPHAN_SECONDS = 3600
 """Younger files may belong to an upload or a publication that is under way."""
@@ -64,7 +67,9 @@ def sweep() -> None:
 
 
 def tidy_up() -> None:
-    """Remove what nobody refers to any more: files, silent workers, sessions that ran out."""
+    """Remove what nobody needs any more: uploads, files, silent workers, sessions."""
+    for name in partial_uploads.remove_expired():
+        logger.info("upload %s: removed, for it waited for too long", name)
     remove_orphans()
     queue.forget_silent_workers()
     call_command("clearsessions")
@@ -77,7 +82,7 @@ def remove_orphans(older_than: float = ORPHAN_SECONDS) -> list[str]:
         logger.info("removing %s, which no row refers to", name)
         storage.remove_folder(name)
         removed.append(name)
-    for file in _interrupted_uploads(older_than):
+    for file in [*_interrupted_uploads(older_than), *_orphaned_pieces(older_than)]:
         logger.info("removing %s, the rest of an interrupted upload", file.name)
         file.unlink(missing_ok=True)
         removed.append(file.name)
@@ -88,6 +93,16 @@ def _interrupted_uploads(older_than: float) -> list[Path]:
     """What a web process that was killed left of a body it was receiving."""
     incoming = Path(settings.FILE_UPLOAD_TEMP_DIR).glob("*.upload*")
     return [file for file in incoming if _age(file) > older_than]
+
+
+def _orphaned_pieces(older_than: float) -> Iterator[Path]:
+    """Bytes of uploads in pieces that have gone, with their owner for instance."""
+    files = partial_uploads.files()
+    for ids in _in_chunks(sorted(files)):
+        known = set(PartialUpload.objects.open().filter(pk__in=ids).values_list("pk", flat=True))
+        for pk in ids:
+            if pk not in known and _age(files[pk]) > older_than:
+                yield files[pk]
 
 
 def _orphaned_uploads(older_than: float) -> Iterator[str]:
@@ -141,7 +156,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _in_chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
+def _in_chunks(names: Sequence[_Name]) -> Iterator[Sequence[_Name]]:
     return (names[start : start + CHUNK] for start in range(0, len(names), CHUNK))
 
 

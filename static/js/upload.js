@@ -1,11 +1,15 @@
-// Sends the chosen videos one by one with progress, and says what became of each.
+// Sends the chosen videos one after the other, and says what became of each.
 // Without this script the form is sent as a whole and the server says the same.
+
+import { Refused, Stopped, Upload } from "./tus.js";
+import { forget, keyOf, recall, remember } from "./upload-memory.js";
+import { Pace, Row, megabytes, percent, progressWords } from "./upload-row.js";
+import { showUnfinished, takeUnfinished } from "./upload-unfinished.js";
 
 const form = document.getElementById("upload-form");
 const input = document.getElementById("video-input");
 const zone = document.getElementById("drop-zone");
 const list = document.getElementById("upload-list");
-const button = document.getElementById("upload-button");
 const done = document.getElementById("upload-done");
 const statusLine = document.getElementById("upload-status");
 const template = document.getElementById("upload-row");
@@ -14,12 +18,16 @@ const maxMegabytes = Number(form.dataset.maxMb);
 const maxFiles = Number(form.dataset.maxFiles);
 const extensions = form.dataset.extensions.split(",");
 
+/** What may be tried again: logged out, gone, too many at once, no room on the disk. */
+const MENDABLE = new Set([401, 403, 404, 410, 429, 507]);
+
 /**
- * Chosen files: {file, row, state, reason, url, request}. The state is "ready", "sending",
- * "checking" (the server has it all), and in the end "done" or "refused".
+ * Chosen files: {file, row, upload, state, reason, url}. The state is "ready", "queued" when
+ * it was asked for, "sending", "checking" (the server has it all), "paused", and in the end
+ * "done", "refused", or "failed" when it can be tried again.
  */
 const items = [];
-let sending = false;
+let isRunning = false;
 
 input.required = false; // Files may be dropped instead of chosen.
 zone.classList.add("is-scripted"); // The list says what is chosen, so the input need not.
@@ -47,30 +55,38 @@ zone.addEventListener("dragleave", (event) => {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  sendAll();
+  for (const item of items) if (item.state === "ready") queue(item);
+  if (countOf("queued") === 0 && !isRunning) {
+    say("Choose at least one video first.");
+    input.focus();
+    return;
+  }
+  run();
 });
 
 window.addEventListener("beforeunload", (event) => {
-  if (sending) event.preventDefault();
+  if (isRunning) event.preventDefault();
 });
+
+showUnfinished({ say, choose: () => input.click() });
 
 function add(files) {
   const refused = [];
   for (const file of files) {
-    const row = template.content.firstElementChild.cloneNode(true);
-    row.querySelector(".upload-name").textContent = file.name;
-    row.querySelector(".upload-size").textContent = megabytes(file.size);
-    row.querySelector(".upload-progress").setAttribute("aria-label", `Upload of ${file.name}`);
-    const item = { file, row, state: "ready", reason: "", url: "", request: null };
-    row.querySelector(".upload-cancel").addEventListener("click", () => remove(item));
+    const item = { file, row: null, upload: null, state: "", reason: "", url: "" };
+    item.row = new Row(template, file, {
+      onPause: () => pauseOrGoOn(item),
+      onEnd: () => remove(item),
+    });
     items.push(item);
-    list.append(row);
-    label(item, "Remove");
-    note(item, "Ready");
-    const refusal = check(file);
-    if (refusal) {
-      refuse(item, refusal);
+    list.append(item.row.element);
+    change(item, "ready", "Ready");
+    const reason = check(file);
+    if (reason) {
+      refuse(item, reason);
       refused.push(item);
+    } else {
+      prepare(item);
     }
   }
   list.hidden = items.length === 0;
@@ -88,143 +104,146 @@ function check(file) {
     return `The file is larger than the ${maxMegabytes} MB allowed.`;
   }
   if (countOf("ready") > maxFiles) return `At most ${maxFiles} videos can be uploaded at once.`;
+  if (items.some((other) => other.upload && keyOf(other.file) === keyOf(file))) {
+    return "You chose this file already.";
+  }
   return "";
 }
 
-async function sendAll() {
-  const ready = items.filter((item) => item.state === "ready");
-  if (sending) return;
-  if (ready.length === 0) {
-    say("Choose at least one video first.");
-    input.focus();
-    return;
+/** Get the upload ready, from where an earlier one stopped if there is one. */
+function prepare(item) {
+  const { file, row } = item;
+  const key = keyOf(file);
+  let pace = new Pace();
+  item.upload = new Upload(file, {
+    endpoint: form.dataset.uploadsUrl,
+    metadata: () => ({ filename: file.name, sampling: form.elements.sampling.value }),
+    address: recall(key)?.address ?? null,
+    on: {
+      address: (path, expires) => (path ? remember(file, path, expires) : forget(key)),
+      progress: (bytes) => {
+        pace.add(bytes);
+        row.progress(bytes);
+        row.note(progressWords(bytes, file.size, pace.rate()));
+      },
+      checking: () => change(item, "checking", "Checking the file…"),
+      waiting: (seconds, isLine) => {
+        pace = new Pace();
+        const what = isLine ? "The connection is lost" : "The server is busy";
+        change(item, "sending", `${what}. Trying again in ${seconds} s.`);
+        say(`${file.name}: ${what.toLowerCase()}. It goes on by itself.`);
+      },
+      going: () => say(`${file.name} goes on.`),
+    },
+  });
+  const here = takeUnfinished(key);
+  if (here) {
+    row.progress(here);
+    row.note(`Ready. ${percent(here, file.size)}% of ${megabytes(file.size)} is uploaded already.`);
   }
-  sending = true;
-  button.disabled = true;
-  for (const item of ready) {
-    if (item.state !== "ready") continue; // Removed while another was sent.
-    say(`Uploading ${item.file.name}.`);
+}
+
+function queue(item) {
+  change(item, "queued", "Waits for its turn");
+}
+
+async function run() {
+  if (isRunning) return;
+  isRunning = true;
+  for (;;) {
+    const item = items.find((candidate) => candidate.state === "queued");
+    if (!item) break;
     await send(item);
   }
-  sending = false;
-  button.disabled = false;
+  isRunning = false;
   finish();
 }
 
-function send(item) {
-  return new Promise((resolve) => {
-    const request = new XMLHttpRequest();
-    const bar = item.row.querySelector(".upload-progress");
-    const began = performance.now();
-    item.state = "sending";
-    item.request = request;
-    label(item, "Cancel");
+async function send(item) {
+  change(item, "sending", "Begins");
+  say(`Uploading ${item.file.name}.`);
+  try {
+    accept(item, await item.upload.run());
+  } catch (error) {
+    if (error instanceof Stopped) return; // Whoever stopped it has said so.
+    if (!(error instanceof Refused)) {
+      refuse(item, "Something went wrong in this page. Load it again.");
+      throw error;
+    }
+    const isMendable = MENDABLE.has(error.status);
+    if (!isMendable || error.status === 404 || error.status === 410) {
+      item.upload.address = null;
+      forget(keyOf(item.file));
+    }
+    if (!isMendable) item.upload = null;
+    refuse(item, error.message, isMendable);
+  }
+}
 
-    request.upload.addEventListener("progress", (event) => {
-      if (!event.lengthComputable) return;
-      const share = event.loaded / event.total;
-      const seconds = (performance.now() - began) / 1000;
-      bar.value = Math.round(share * 100);
-      const rate = seconds > 0.3 ? `, ${megabytes(event.loaded / seconds)}/s` : "";
-      note(item, `${bar.value}%${rate}`);
-    });
-    request.upload.addEventListener("load", () => {
-      // The server has it all and goes on with it, whether we wait for the answer or not.
-      item.state = "checking";
-      item.row.querySelector(".upload-cancel").disabled = true;
-      note(item, "Checking the file…");
-    });
-    request.addEventListener("load", () => {
-      const answer = request.response;
-      if (request.status === 201 && answer?.url) accept(item, answer.url);
-      else refuse(item, answer?.error?.sentence ?? explain(request.status));
-      resolve();
-    });
-    request.addEventListener("error", () => {
-      refuse(item, "The connection broke. Nothing was kept; choose the file again to retry.");
-      resolve();
-    });
-    request.addEventListener("abort", () => {
-      refuse(item, "You canceled this upload.");
-      resolve();
-    });
+function pauseOrGoOn(item) {
+  if (item.state === "sending" || item.state === "queued") {
+    item.upload.pause();
+    change(item, "paused", `Paused at ${item.row.bar.value}%`);
+    say(`${item.file.name} is paused.`);
+  } else {
+    queue(item);
+    run();
+  }
+}
 
-    const data = new FormData();
-    data.append("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);
-    data.append("sampling", form.elements.sampling.value);
-    data.append("video", item.file, item.file.name);
-    request.open("POST", form.action);
-    request.responseType = "json";
-    request.setRequestHeader("Accept", "application/json");
-    request.send(data);
-  });
+function remove(item) {
+  if (["sending", "queued", "paused"].includes(item.state)) {
+    item.upload.end();
+    forget(keyOf(item.file));
+    refuse(item, "You canceled this upload.");
+    item.upload = null;
+    say(`The upload of ${item.file.name} was canceled.`);
+    return;
+  }
+  items.splice(items.indexOf(item), 1);
+  item.row.element.remove();
+  list.hidden = items.length === 0;
+  input.focus();
 }
 
 function finish() {
   const sent = items.filter((item) => item.state === "done");
-  const refused = items.filter((item) => item.state === "refused");
-  if (sent.length === 1 && refused.length === 0) {
+  const refused = items.filter((item) => item.state === "refused" || item.state === "failed");
+  const waiting = countOf("paused") + countOf("ready");
+  if (sent.length === 1 && refused.length + waiting === 0) {
     window.location.assign(sent[0].url);
-  } else if (sent.length > 0 && refused.length === 0) {
+  } else if (sent.length > 0 && refused.length + waiting === 0) {
     window.location.assign(form.dataset.listUrl);
   } else {
     done.hidden = sent.length === 0;
-    say(`${sent.length} uploaded, ${refused.length} not. ${reasons(refused)}`);
+    const paused = countOf("paused") ? `, ${countOf("paused")} paused` : "";
+    if (sent.length + refused.length > 0) {
+      say(`${sent.length} uploaded, ${refused.length} not${paused}. ${reasons(refused)}`);
+    }
   }
 }
 
-function accept(item, url) {
+function accept(item, submission) {
   item.state = "done";
-  item.url = url;
-  item.row.classList.add("is-done");
-  item.row.querySelector(".upload-progress").value = 100;
-  const link = document.createElement("a");
-  link.href = url;
-  link.textContent = "Uploaded. Follow the analysis";
-  item.row.querySelector(".upload-note").replaceChildren(link);
-  item.row.querySelector(".upload-cancel").remove();
+  item.upload = null;
+  item.url = `${form.dataset.listUrl}${submission}/`;
+  item.row.link(item.url);
+  forget(keyOf(item.file));
 }
 
-function refuse(item, sentence) {
-  item.state = "refused";
+function refuse(item, sentence, isMendable = false) {
   item.reason = sentence;
-  item.row.classList.add("is-refused");
-  item.row.querySelector(".upload-progress").hidden = true;
-  note(item, `Not uploaded. ${sentence}`);
-  label(item, "Remove");
+  change(item, isMendable ? "failed" : "refused", `Not uploaded. ${sentence}`);
+}
+
+function change(item, state, note) {
+  item.state = state;
+  item.row.show(state, note);
 }
 
 /** For who cannot see the rows: which files were refused, and why. */
 function reasons(refused) {
   return refused.map((item) => `${item.file.name} not uploaded: ${item.reason}`).join(" ");
-}
-
-function remove(item) {
-  if (item.state === "sending") {
-    item.request.abort();
-    return;
-  }
-  items.splice(items.indexOf(item), 1);
-  item.row.remove();
-  list.hidden = items.length === 0;
-  input.focus();
-}
-
-function explain(status) {
-  if (status === 403) return "The page is too old or you were logged out. Load it again.";
-  if (status === 413) return "The server does not take files this large.";
-  return `The server could not take the file (status ${status}). Try again in a moment.`;
-}
-
-function note(item, text) {
-  item.row.querySelector(".upload-note").textContent = text;
-}
-
-function label(item, text) {
-  const cancel = item.row.querySelector(".upload-cancel");
-  cancel.disabled = false;
-  cancel.textContent = text;
-  cancel.setAttribute("aria-label", `${text} ${item.file.name}`);
 }
 
 function say(text) {
@@ -233,10 +252,4 @@ function say(text) {
 
 function countOf(state) {
   return items.filter((item) => item.state === state).length;
-}
-
-function megabytes(bytes) {
-  const size = bytes / 1024 / 1024;
-  if (bytes > 0 && size < 0.1) return "under 0.1 MB";
-  return `${size < 10 ? size.toFixed(1) : Math.round(size)} MB`;
 }

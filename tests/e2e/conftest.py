@@ -55,7 +55,7 @@ def running_site(
     with RunningSite(
         var_dir,
         FRAMEVOTE_SAMPLING="quick",
-        FRAMEVOTE_MAX_UPLOAD_MB="2",
+        FRAMEVOTE_MAX_UPLOAD_MB="16",
         FRAMEVOTE_MAX_FILES_PER_UPLOAD="3",
         FRAMEVOTE_SWEEP_SECONDS="1",
     ) as site:

@@ -37,7 +37,7 @@ class RunningSite:
         self.var_dir = var_dir
         self.url = f"http://127.0.0.1:{free_port()}"
         self.admin_password = secrets.token_urlsafe(12)
-        self._env = {
+        self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("FRAMEVOTE_")},
             "DJANGO_SETTINGS_MODULE": "tests.e2e.settings",
             "FRAMEVOTE_ENV_FILE": os.devnull,
@@ -49,7 +49,7 @@ class RunningSite:
             **settings,
         }
         for name in ("DATABASE_URL", "REDIS_URL", "DEBUG", "ALLOWED_HOSTS"):
-            self._env.pop(name, None)
+            self.environment.pop(name, None)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> RunningSite:
@@ -77,6 +77,10 @@ class RunningSite:
         """Start the worker; until then uploads wait."""
         self._start("worker", "-m", "worker", "--name", "worker1")
 
+    def pid(self, name: str) -> int:
+        """The process id of one of the processes."""
+        return self._processes[name].pid
+
     def log(self, name: str) -> str:
         """What one of the processes has written."""
         return (self.var_dir / f"{name}.log").read_text(errors="replace")
@@ -93,7 +97,7 @@ class RunningSite:
     def _run(self, *arguments: str) -> None:
         done = subprocess.run(
             [sys.executable, *arguments],
-            env=self._env,
+            env=self.environment,
             cwd=TOP,
             capture_output=True,
             text=True,
@@ -107,7 +111,7 @@ class RunningSite:
         with (self.var_dir / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, *arguments],
-                env=self._env,
+                env=self.environment,
                 cwd=TOP,
                 stdout=log,
                 stderr=log,

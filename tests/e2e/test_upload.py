@@ -38,12 +38,12 @@ def test_a_file_that_is_too_large_is_not_even_sent(
     page: Page, tmp_path: Path, complaints: list[str]
 ) -> None:
     large = tmp_path / "large.mp4"
-    large.write_bytes(bytes(3 * 1024 * 1024))
+    large.write_bytes(bytes(17 * 1024 * 1024))
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     page.goto("/")
     page.set_input_files("#video-input", large)
-    expect(page.locator(".upload-row.is-refused")).to_contain_text("larger than the 2 MB allowed")
+    expect(page.locator(".upload-row.is-refused")).to_contain_text("larger than the 16 MB allowed")
     page.click("#upload-button")
     expect(page.locator("#upload-status")).to_have_text("Choose at least one video first.")
     assert "POST" not in sent
@@ -115,7 +115,7 @@ def test_what_was_sent_whole_cannot_be_canceled_any_more(
     )
     held: list[Route] = []
     page.goto("/")
-    page.route(lambda url: url.endswith("/"), lambda route: held.append(route))
+    page.route("**/api/v1/uploads/*/", lambda route: held.append(route))
     page.set_input_files("#video-input", two_people)
     page.click("#upload-button")
     cancel = page.locator(".upload-cancel")
@@ -124,7 +124,7 @@ def test_what_was_sent_whole_cannot_be_canceled_any_more(
     page.evaluate("window.sentWhole()")
     expect(page.locator(".upload-note")).to_have_text("Checking the file…")
     expect(cancel).to_be_disabled()
-    held[0].fulfill(status=400, json={"error": {"code": "x", "sentence": "No video."}})
+    held[0].fulfill(status=400, json={"error": {"code": "x", "message": "No video."}})
     expect(page.locator(".upload-row.is-refused")).to_contain_text("Not uploaded. No video.")
     expect(cancel).to_be_enabled()
     expect(cancel).to_have_text("Remove")

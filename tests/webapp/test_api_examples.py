@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import detector.errors
 from tests.webapp.analyses import VIDEO
 from tests.webapp.outcomes import an_outcome
 from webapp.accounts.models import ApiToken
-from webapp.submissions import queue
+from webapp.submissions import queue, tus, uploads
+from webapp.submissions.api_errors import upload_status
 from webapp.submissions.models import Analysis, Submission
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "api.md"
@@ -67,7 +69,7 @@ def test_the_examples_work_as_they_stand(
     transactional_db: None, live_server: Any, alice: User, shell: Shell, tmp_path: Path
 ) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
-    start, upload, wait, read, models, listing, change = blocks
+    start, upload, pieces, wait, read, models, listing, change = blocks
     (tmp_path / "clip.mp4").write_bytes(VIDEO)
     _, secret = ApiToken.objects.issue(alice, "examples")
     shell.run(start)
@@ -77,6 +79,8 @@ def test_the_examples_work_as_they_stand(
     submission = Submission.objects.get()
     analysis = Analysis.objects.get()
     assert (submission.owner, analysis.sampling) == (alice, "quick")
+    in_pieces = uuid.UUID(shell.run(pieces).strip())
+    assert Submission.objects.get(pk=in_pieces).size_bytes == len(VIDEO)
     lease = queue.claim(analysis.pk, worker="worker1@host:1")
     assert lease is not None
     queue.publish(lease, an_outcome())
@@ -86,7 +90,38 @@ def test_the_examples_work_as_they_stand(
     assert shell.run(models).strip().startswith("[")
     assert str(submission.pk) in shell.run(listing)
     assert "CANCELED" in shell.run(change)
-    assert not Submission.objects.exists()
+    assert Submission.objects.get().pk == in_pieces
+
+
+def test_the_example_with_a_client_of_tus_works_as_it_stands(
+    transactional_db: None,
+    live_server: Any,
+    alice: User,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    Path("clip.mp4").write_bytes(VIDEO)
+    _, secret = ApiToken.objects.issue(alice, "examples")
+    exec(block, {"FRAMEVOTE": live_server.url, "TOKEN": secret, "VIDEO": "clip.mp4"})  # noqa: S102
+    submission = Submission.objects.get()
+    assert capsys.readouterr().out.strip() == str(submission.pk)
+    assert submission.analyses.get().sampling == "quick"
+
+
+def test_every_code_of_an_upload_is_listed_with_its_status() -> None:
+    rows = [line for line in DOCUMENT.read_text().splitlines() if re.match(r"\| \d{3} \|", line)]
+    listed = {(code, int(row[2:5])) for row in rows for code in re.findall(r"`(\w+)`", row)}
+    sources = [*Path(uploads.__file__).parent.glob("*uploads.py"), Path(tus.__file__)]
+    raised = {
+        code
+        for source in sources
+        for code in re.findall(r'(?:UploadRejected|NotNow)\(\s*"(\w+)"', source.read_text())
+    }
+    assert len(raised) > 15
+    assert {(code, upload_status(code)) for code in raised} <= listed
 
 
 def test_every_code_of_a_failed_analysis_is_listed() -> None:

@@ -42,6 +42,10 @@ def test_every_operation_of_the_api_is_described(description: dict[str, Any]) ->
         "GET /api/v1/analyses/{id}/result/",
         "POST /api/v1/analyses/{id}/cancel/",
         "GET /api/v1/models/",
+        "POST /api/v1/uploads/",
+        "HEAD /api/v1/uploads/{id}/",
+        "PATCH /api/v1/uploads/{id}/",
+        "DELETE /api/v1/uploads/{id}/",
     }
 
 
@@ -52,7 +56,7 @@ def test_every_error_is_described_in_the_one_shape(description: dict[str, Any]) 
                 if status >= "400":
                     schema = answer["content"]["application/json"]["schema"]
                     assert schema == {"$ref": "#/components/schemas/Error"}, (path, method, status)
-            changes = method != "get"
+            changes = method not in ("get", "head")
             assert ("403" in operation["responses"]) == changes, (path, method)
             assert "401" in operation["responses"]
 
@@ -63,6 +67,21 @@ def test_an_upload_is_described_as_a_form_with_a_file(description: dict[str, Any
     form = description["components"]["schemas"]["Upload"]
     assert form["required"] == ["video"]
     assert form["properties"]["video"]["format"] == "binary"
+
+
+def test_the_headers_of_tus_are_described(description: dict[str, Any]) -> None:
+    create = description["paths"]["/api/v1/uploads/"]["post"]
+    one = description["paths"]["/api/v1/uploads/{id}/"]
+    for operation in (create, *one.values()):
+        asked = {p["name"]: p for p in operation["parameters"] if p["in"] == "header"}
+        assert asked["Tus-Resumable"]["schema"]["enum"] == ["1.0.0"]
+        assert asked["Tus-Resumable"]["required"]
+    assert set(create["responses"]["201"]["headers"]) == {"Location", "Upload-Expires"}
+    assert set(one["head"]["responses"]["200"]["headers"]) >= {"Upload-Offset", "Upload-Length"}
+    assert set(one["patch"]["requestBody"]["content"]) == {"application/offset+octet-stream"}
+    assert {"409", "410", "412", "413", "415", "423", "460", "507"} <= set(
+        one["patch"]["responses"]
+    )
 
 
 def test_the_description_is_served_to_anybody_as_yaml_too(client: Client) -> None:

@@ -10,12 +10,12 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from tests.webapp.evidence import a_video, stored_files
+from tests.webapp.tus_client import begin
 from webapp.accounts.models import ApiToken
 from webapp.submissions.models import Submission
 
 pytestmark = pytest.mark.django_db
 
-JSON = {"Accept": "application/json"}
 API = "/api/v1/submissions/"
 
 
@@ -42,10 +42,10 @@ def nothing_new(answer: Any) -> bool:
 
 
 def test_the_script_is_told_that_the_session_ended(other_tab: Client) -> None:
-    answer = other_tab.post("/", {"video": a_video("late.mp4")}, headers=JSON)
+    answer = begin(other_tab)
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "session_ended"
-    assert answer.json()["error"]["sentence"].startswith("You logged in or out")
+    assert answer.json()["error"]["message"].startswith("You logged in or out")
     assert "Cookie" in answer["Vary"]
     assert nothing_new(answer)
 
@@ -78,7 +78,7 @@ def test_a_log_out_in_another_tab_ends_the_session_too(client: Client, alice: Us
     tab = Client()
     tab.cookies.load(client.cookies)
     client.post("/accounts/logout/")
-    answer = tab.post("/", {"video": a_video()}, headers=JSON)
+    answer = begin(tab)
     assert answer.json()["error"]["code"] == "session_ended"
     assert not Submission.objects.exists()
 
@@ -99,8 +99,8 @@ def test_a_visitor_whose_session_ran_out_begins_a_new_one(client: Client) -> Non
     client.get("/")
     Session.objects.all().delete()
     client.get("/")
-    assert client.post("/", {"video": a_video()}, headers=JSON).status_code == 201
+    assert begin(client).status_code == 201
 
 
 def test_a_first_upload_without_any_cookie_is_taken(client: Client) -> None:
-    assert client.post("/", {"video": a_video()}, headers=JSON).status_code == 201
+    assert begin(client).status_code == 201

@@ -56,6 +56,8 @@ def value(tmp_path: Path, show: str, **env: str) -> str:
         ("FRAMEVOTE_MAX_UPLOAD_MB", "500MB", "integer"),
         ("FRAMEVOTE_MAX_UPLOAD_MB", "0", "1 or more"),
         ("FRAMEVOTE_MAX_ATTEMPTS", "-1", "1 or more"),
+        ("FRAMEVOTE_MAX_OPEN_UPLOADS", "0", "1 or more"),
+        ("FRAMEVOTE_UPLOAD_HOURS", "a day", "integer"),
         ("FRAMEVOTE_HEARTBEAT_SECONDS", "50", "at most half"),
         ("FRAMEVOTE_DEVICE", "cuda", "auto, cpu, gpu"),
         ("FRAMEVOTE_DEVICE", "GPU:", "auto, cpu, gpu"),

@@ -25,8 +25,14 @@ ERRORS: Mapping[int, str] = {
     403: "A request without a token needs a session that has not ended, and its CSRF token.",
     404: "There is no such thing, or it belongs to somebody else.",
     409: "Not possible in the present state; the code says why.",
-    413: "The file is larger than this site allows.",
+    410: "The upload is not here any more; begin it again.",
+    412: "Another version of the tus protocol.",
+    413: "The file is larger than this site allows, or the piece than was announced.",
     415: "The body is of a type that is not accepted here.",
+    423: "Another request is writing to this upload.",
+    429: "There are too many unfinished uploads.",
+    460: "The piece does not match its checksum, and nothing of it was kept.",
+    507: "The disk is full.",
 }
 
 

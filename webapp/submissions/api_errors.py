@@ -32,6 +32,19 @@ _RENAMED_CODES = {
 }
 
 
+_UPLOAD_STATUSES = {
+    "session_ended": status.HTTP_403_FORBIDDEN,
+    "wrong_offset": status.HTTP_409_CONFLICT,
+    "upload_gone": status.HTTP_410_GONE,
+    "unsupported_version": status.HTTP_412_PRECONDITION_FAILED,
+    "too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+    "upload_locked": status.HTTP_423_LOCKED,
+    "too_many_uploads": status.HTTP_429_TOO_MANY_REQUESTS,
+    "wrong_checksum": 460,  # Of tus's own.
+    "disk_full": status.HTTP_507_INSUFFICIENT_STORAGE,
+}
+
+
 class Conflict(exceptions.APIException):
     """The request is fine, but the state of the analysis does not allow it now."""
 
@@ -77,11 +90,7 @@ def no_such_page(page: int, last: int) -> exceptions.NotFound:
 
 def upload_status(code: str) -> int:
     """The HTTP status of a refused upload."""
-    if code == "too_large":
-        return status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    if code == "session_ended":
-        return status.HTTP_403_FORBIDDEN
-    return status.HTTP_400_BAD_REQUEST
+    return _UPLOAD_STATUSES.get(code, status.HTTP_400_BAD_REQUEST)
 
 
 @csrf_exempt  # Nothing is done here, and a refusal would come in HTML.

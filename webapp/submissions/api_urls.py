@@ -7,6 +7,7 @@ from django.urls import path, re_path
 from .api import AnalysisViewSet, ModelViewSet, SubmissionViewSet
 from .api_docs import DocsView, SchemaView
 from .api_errors import nothing_here
+from .api_uploads import PartialUploadViewSet
 
 app_name = "api"
 
@@ -50,6 +51,18 @@ urlpatterns = [
         "v1/analyses/<uuid:pk>/cancel/",
         AnalysisViewSet.as_view({"post": "cancel"}),
         name="analysis-cancel",
+    ),
+    path(
+        "v1/uploads/",
+        PartialUploadViewSet.as_view({"post": "create", "options": "discover"}),
+        name="uploads",
+    ),
+    path(
+        "v1/uploads/<uuid:pk>/",
+        PartialUploadViewSet.as_view(
+            {"head": "offset", "patch": "append", "delete": "terminate", "options": "discover"}
+        ),
+        name="upload",
     ),
     path("v1/models/", ModelViewSet.as_view({"get": "list"}), name="models"),
     path("schema/", SchemaView.as_view(), name="schema"),

@@ -1,4 +1,4 @@
-"""Submissions, their analyses (the queue), the evidence, and reviews.
+"""Submissions, uploads in pieces, analyses (the queue), the evidence, and reviews.
 
 States of an analysis and the legal transitions between them::
 
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import uuid
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from django.conf import settings
 from django.core.files.storage import Storage, storages
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 
 
@@ -66,8 +66,11 @@ def upload_path(submission: Submission, filename: str) -> str:
     return f"submissions/{submission.pk}/video{PurePath(filename).suffix.lower()}"
 
 
-class SubmissionQuerySet(models.QuerySet["Submission"]):
-    def owned_by(self, user: Any, visitor: uuid.UUID | None) -> SubmissionQuerySet:
+_Owned = TypeVar("_Owned", bound=models.Model)
+
+
+class OwnedQuerySet(models.QuerySet[_Owned]):
+    def owned_by(self, user: Any, visitor: uuid.UUID | None) -> Self:
         """What a person may see: their account's, or else their anonymous session's.
 
         Staff see everything through the admin, not here.
@@ -77,6 +80,16 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         if visitor is None:
             return self.none()
         return self.filter(owner=None, visitor=visitor)
+
+
+class SubmissionQuerySet(OwnedQuerySet["Submission"]):
+    pass
+
+
+class PartialUploadQuerySet(OwnedQuerySet["PartialUpload"]):
+    def open(self) -> Self:
+        """Those that have not become a submission."""
+        return self.filter(submission=None)
 
 
 class Submission(models.Model):
@@ -128,6 +141,50 @@ class Submission(models.Model):
         """The newest analysis, from the prefetched ones where there are any."""
         analyses = sorted(self.analyses.all(), key=lambda a: (a.created_at, str(a.pk)))
         return analyses[-1] if analyses else None
+
+
+class PartialUpload(models.Model):
+    """A video that arrives in pieces; ``partial_uploads.py`` keeps its bytes.
+
+    ``offset`` is what is safely on the disk. It reaches ``length`` in the very transaction
+    that makes the submission, so whoever reads it as complete can rely on that.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="partial_uploads",
+    )
+    visitor = models.UUIDField(null=True, blank=True, editable=False)
+    original_name = models.CharField(max_length=255)
+    length = models.PositiveBigIntegerField(help_text="Bytes of the whole file.")
+    offset = models.PositiveBigIntegerField(default=0, help_text="Bytes that are here.")
+    sampling = models.CharField(max_length=16, choices=SamplingLevel, blank=True)
+    metadata = models.TextField(blank=True, help_text="As the client sent it.")
+    submission = models.OneToOneField(
+        Submission, null=True, blank=True, on_delete=models.CASCADE, related_name="partial_upload"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    objects = PartialUploadQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["visitor"])]
+        constraints = [
+            models.CheckConstraint(
+                name="partial_upload_complete_iff_submitted",
+                condition=Q(offset=F("length"), submission__isnull=False)
+                | Q(offset__lt=F("length"), submission__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.original_name
 
 
 class Analysis(models.Model):

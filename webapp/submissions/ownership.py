@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest
 
 from webapp import sessions
 
-from .models import Submission, SubmissionQuerySet
+from .models import PartialUpload, PartialUploadQuerySet, Submission, SubmissionQuerySet
 from .uploads import UploadRejected
 
 SESSION_KEY = "visitor"
@@ -40,6 +40,11 @@ def visitor_id(request: HttpRequest, create: bool = False) -> uuid.UUID | None:
 def mine(request: HttpRequest) -> SubmissionQuerySet:
     """The submissions the person behind the request may see on the site."""
     return Submission.objects.owned_by(request.user, visitor_id(request))
+
+
+def my_partial_uploads(request: HttpRequest) -> PartialUploadQuerySet:
+    """The uploads in pieces that the person behind the request may go on with."""
+    return PartialUpload.objects.owned_by(request.user, visitor_id(request))
 
 
 def may_upload(request: HttpRequest) -> bool:
@@ -92,6 +97,8 @@ def adopt(request: HttpRequest, user: Any) -> int:
     visitor = visitor_id(request)
     if visitor is None:
         return 0
+    # Uploads under way first: one that becomes a submission meanwhile is then found as that.
+    PartialUpload.objects.filter(owner=None, visitor=visitor).update(owner=user, visitor=None)
     adopted = Submission.objects.filter(owner=None, visitor=visitor).update(
         owner=user, visitor=None
     )

@@ -1,7 +1,7 @@
-"""The upload page: a plain form of several files, and the same address for the script.
+"""The upload page and its plain form of several files.
 
-The script sends one file per request and asks for JSON; without it the form is
-sent as a whole, and what was refused is shown beside what was taken.
+The page's script does not send the form; it uploads through the API, in pieces. Without it
+the form is sent as a whole, and what was refused is shown beside what was taken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.html import format_html
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -22,7 +22,7 @@ from . import presentation
 from .access import account_if_demanded
 from .forms import SamplingForm
 from .models import Submission
-from .ownership import may_upload, uploader, visitor_id
+from .ownership import uploader, visitor_id
 from .uploads import (
     ALLOWED_EXTENSIONS,
     FIELD,
@@ -34,7 +34,6 @@ from .uploads import (
 )
 
 _NOTHING_CHOSEN = UploadRejected("no_file", "Choose at least one video first.")
-_NOT_ALLOWED = UploadRejected("login_required", "Log in to upload videos here.")
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,8 @@ def upload(request: HttpRequest) -> HttpResponseBase:
 
 @csrf_protect
 @require_http_methods(["GET", "HEAD", "POST"])
-def _upload(request: HttpRequest) -> HttpResponseBase:
-    if _wants_json(request):
-        return _answer_script(request)
-    return _page(request)
-
-
 @account_if_demanded
-def _page(request: HttpRequest) -> HttpResponse:
+def _upload(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         if request.method == "GET" and not request.user.is_authenticated:
             visitor_id(request, create=True)
@@ -95,21 +88,6 @@ def _page(request: HttpRequest) -> HttpResponse:
             format_html("<strong>{}</strong> was refused. {}", refusal.name, refusal.error),
         )
     return redirect("submissions:list")
-
-
-def _answer_script(request: HttpRequest) -> JsonResponse:
-    if not may_upload(request):
-        return _json_error(_NOT_ALLOWED, status=403)
-    try:
-        owner = uploader(request)
-    except UploadRejected as error:
-        return _json_error(error, status=403)
-    taken, refused = _receive_all(request, owner)
-    if refused:
-        return _json_error(refused[0].error, status=400)
-    return JsonResponse(
-        {"name": taken[0].original_name, "url": taken[0].get_absolute_url()}, status=201
-    )
 
 
 def _receive_all(
@@ -155,11 +133,3 @@ def _render(
         "session_days": settings.SESSION_COOKIE_AGE // 86400,
     }
     return render(request, "submissions/upload.html", context, status=status)
-
-
-def _wants_json(request: HttpRequest) -> bool:
-    return request.method == "POST" and request.headers.get("Accept") == "application/json"
-
-
-def _json_error(error: UploadRejected, status: int) -> JsonResponse:
-    return JsonResponse({"error": {"code": error.code, "sentence": error.sentence}}, status=status)

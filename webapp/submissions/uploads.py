@@ -1,21 +1,23 @@
 """The only way a file becomes a submission: checked, streamed to storage, enqueued.
 
 ``receive`` is all or nothing: a refused or failed upload leaves no file and no
-row. Pages and API both call it. ``cap_uploads`` makes a request stop writing files
-that are too large or too many to disk while they are still arriving.
+row. The form, the API's form and uploads in pieces all call it, and the ``check_…``
+functions are its rules, for who can ask them earlier. ``cap_uploads`` makes a request stop
+writing files that are too large or too many to disk while they are still arriving.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Any
 
 from django.conf import settings
-from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, TemporaryFileUploadHandler
 from django.db import transaction
@@ -28,11 +30,19 @@ from .models import SamplingLevel, Submission
 __all__ = [
     "ALLOWED_EXTENSIONS",
     "FIELD",
+    "HEAD_BYTES",
+    "NotNow",
     "UploadRejected",
     "cap_uploads",
+    "check_head",
+    "check_name",
     "check_number",
+    "check_sampling",
+    "check_size",
     "clean_name",
+    "disk_full",
     "receive",
+    "refusing_on_a_full_disk",
 ]
 
 FIELD = "video"
@@ -53,36 +63,97 @@ class UploadRejected(Exception):
         self.sentence = sentence
 
 
+class NotNow(UploadRejected):
+    """Nothing is wrong with the file: the same one may be taken a moment later."""
+
+
 def receive(
     uploaded: UploadedFile,
     *,
     owner: Any,
     visitor: uuid.UUID | None,
     sampling: str | None = None,
+    on_saved: Callable[[Submission], None] | None = None,
 ) -> Submission:
     """Check the file, store it, insert its row and enqueue its first analysis.
 
+    ``on_saved`` runs in the transaction of the row and can undo it by raising.
     Raises :class:`UploadRejected` with the sentence to show.
     """
-    if sampling is not None and sampling not in SamplingLevel.values:
-        raise UploadRejected("unknown_sampling", f"There is no sampling level “{sampling}”.")
+    check_sampling(sampling)
     name = clean_name(uploaded.name or "")
-    _check(uploaded, name)
+    check_name(name)
+    check_size(uploaded.size or 0)
+    uploaded.seek(0)
+    check_head(name, uploaded.read(HEAD_BYTES))
     submission = Submission(owner=owner, visitor=visitor, original_name=name)
-    # The copy comes first and outside the transaction: half a gigabyte must not
-    # hold SQLite's only write lock.
-    content = _HashedFile(uploaded)
+    # Reading and storing come first and outside the transaction: half a gigabyte must
+    # not hold SQLite's only write lock.
+    submission.sha256, submission.size_bytes = _digest(uploaded)
     try:
-        submission.video.save(name, content, save=False)
-        submission.size_bytes = content.bytes_read
-        submission.sha256 = content.digest.hexdigest()
+        with refusing_on_a_full_disk():
+            # What is a file of this disk already is moved, not copied.
+            submission.video.save(name, uploaded, save=False)
+        # One that was moved would be missed when it is closed later.
+        uploaded.close()
         with transaction.atomic():
             submission.save(force_insert=True)
             queue.enqueue(submission, sampling=sampling)
+            if on_saved is not None:
+                on_saved(submission)
     except BaseException:
         storage.remove_folder(storage.submission_dir(submission.pk))
         raise
     return submission
+
+
+def check_sampling(sampling: str | None) -> None:
+    """Refuse a level that does not exist; None is the site's own."""
+    if sampling is not None and sampling not in SamplingLevel.values:
+        raise UploadRejected("unknown_sampling", f"There is no sampling level “{sampling}”.")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name, cleaned before, that is none of a video."""
+    if extension(name) not in ALLOWED_EXTENSIONS:
+        known = ", ".join(e[1:] for e in ALLOWED_EXTENSIONS)
+        raise UploadRejected(
+            "not_a_video", f"This is not a video FrameVote knows by its name. It takes {known}."
+        )
+
+
+def check_size(size: int) -> None:
+    """Refuse a file of so many bytes if it is empty or larger than the site takes."""
+    if size == 0:
+        raise UploadRejected("empty_file", "The file is empty.")
+    if size > max_upload_bytes():
+        raise _too_large()
+
+
+def check_head(name: str, head: bytes) -> None:
+    """Refuse a file whose first ``HEAD_BYTES`` are not those of a video."""
+    if not looks_like_video(head):
+        raise UploadRejected(
+            "not_a_video",
+            f"The file is named {extension(name)}, but its content is not that of a video.",
+        )
+
+
+@contextmanager
+def refusing_on_a_full_disk() -> Iterator[None]:
+    """Turn the system's "no space left" into :class:`NotNow` with the code ``disk_full``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full() from error
+        raise
+
+
+def disk_full() -> NotNow:
+    return NotNow(
+        "disk_full", "The server has no room for this file at the moment. Try again later."
+    )
 
 
 def check_number(count: int) -> None:
@@ -161,44 +232,15 @@ class NoUploadHandler(FileUploadHandler):
         return None
 
 
-class _HashedFile(File):
-    """Reads the upload once: what is written to storage is what was hashed."""
-
-    def __init__(self, uploaded: UploadedFile) -> None:
-        # The name is not passed on, and neither is temporary_file_path: the
-        # storage would rename the temporary file without reading it.
-        super().__init__(uploaded.file, name=None)
-        self.digest = hashlib.sha256()
-        self.bytes_read = 0
-
-    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        for chunk in super().chunks(chunk_size or 1024 * 1024):
-            self.digest.update(chunk)
-            self.bytes_read += len(chunk)
-            if self.bytes_read > max_upload_bytes():
-                raise _too_large()
-            yield chunk
-
-
-def _check(uploaded: UploadedFile, name: str) -> None:
-    if extension(name) not in ALLOWED_EXTENSIONS:
-        known = ", ".join(e[1:] for e in ALLOWED_EXTENSIONS)
-        raise UploadRejected(
-            "not_a_video", f"This is not a video FrameVote knows by its name. It takes {known}."
-        )
-    size = uploaded.size or 0
-    if size == 0:
-        raise UploadRejected("empty_file", "The file is empty.")
-    if size > max_upload_bytes():
-        raise _too_large()
-    uploaded.seek(0)
-    head = uploaded.read(HEAD_BYTES)
-    uploaded.seek(0)
-    if not looks_like_video(head):
-        raise UploadRejected(
-            "not_a_video",
-            f"The file is named {extension(name)}, but its content is not that of a video.",
-        )
+def _digest(uploaded: UploadedFile) -> tuple[str, int]:
+    """SHA-256 and size of what really came, whatever the request said of it."""
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in uploaded.chunks(1024 * 1024):
+        digest.update(chunk)
+        size += len(chunk)
+        check_size(size)
+    return digest.hexdigest(), size
 
 
 def _too_large() -> UploadRejected:

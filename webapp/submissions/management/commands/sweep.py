@@ -12,7 +12,10 @@ from worker.sweeper import sweep, sweep_until, tidy_up
 
 
 class Command(BaseCommand):
-    help = "Return lost analyses to the queue, announce waiting ones, remove orphaned files."
+    help = (
+        "Return lost analyses to the queue, announce waiting ones, remove orphaned files and "
+        "abandoned uploads."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="sweep once and end")
