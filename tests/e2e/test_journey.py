@@ -29,7 +29,7 @@ def test_the_verdict_is_read_with_a_count(
     page.goto(analyzed.path)
     expect(page.locator("#verdict-heading")).to_have_text(re.compile("Fake|Real|Undecided"))
     expect(page.locator(".verdict .lead")).to_contain_text("voting faces")
-    expect(page.locator("#trust")).to_contain_text("uncalibrated")
+    expect(page.locator("#trust")).to_contain_text("genuine videos")
     expect(page.locator("#trust")).to_contain_text("blind to methods it was not trained on")
     expect(page.locator("#trust")).to_contain_text("not proof")
 
