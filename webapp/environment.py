@@ -17,6 +17,9 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, EnvValidationError, ValidationError
 
+RATE_PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+"""In what rates may be counted, in seconds."""
+
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -67,6 +70,15 @@ def matching(pattern: str, expected: str) -> Callable[[str], None]:
             raise ValidationError(f"expected {expected}")
 
     return check
+
+
+def a_rate() -> Callable[[str], None]:
+    """A validator for rates."""
+    periods = "|".join(RATE_PERIODS)
+    return matching(
+        rf"off|[1-9][0-9]{{0,8}}/({periods})",
+        f"off, or a number and one of {', '.join(RATE_PERIODS)}, such as 60/hour",
+    )
 
 
 def secret_key(given: str, key_file: Path, *, may_generate: bool) -> str:

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from webapp.environment import (
     LOOPBACK_HOSTS,
+    a_rate,
     at_least,
     matching,
     one_of,
@@ -41,6 +42,7 @@ REDIS_URL = env.str("REDIS_URL", "")
 FRAMEVOTE_VAR_DIR = env.path("FRAMEVOTE_VAR_DIR", BASE_DIR / "var")
 _media_dir = env.str("FRAMEVOTE_MEDIA_DIR", "")
 FRAMEVOTE_HTTPS = env.bool("FRAMEVOTE_HTTPS", False)
+FRAMEVOTE_HSTS_SUBDOMAINS = env.bool("FRAMEVOTE_HSTS_SUBDOMAINS", True)
 FRAMEVOTE_LOG_LEVEL = env.str(
     "FRAMEVOTE_LOG_LEVEL", "INFO", validate=one_of(("DEBUG", "INFO", "WARNING", "ERROR"))
 )
@@ -51,6 +53,11 @@ FRAMEVOTE_ADMIN_PASSWORD = env.str("FRAMEVOTE_ADMIN_PASSWORD", "")
 FRAMEVOTE_MAX_UPLOAD_MB = env.int("FRAMEVOTE_MAX_UPLOAD_MB", 500, validate=at_least(1))
 FRAMEVOTE_MAX_MINUTES = env.int("FRAMEVOTE_MAX_MINUTES", 30, validate=at_least(1))
 FRAMEVOTE_MAX_FILES_PER_UPLOAD = env.int("FRAMEVOTE_MAX_FILES_PER_UPLOAD", 20, validate=at_least(1))
+
+# Of one account, or of one address where there is no account.
+FRAMEVOTE_UPLOAD_RATE = env.str("FRAMEVOTE_UPLOAD_RATE", "300/hour", validate=a_rate())
+FRAMEVOTE_LOGIN_RATE = env.str("FRAMEVOTE_LOGIN_RATE", "60/hour", validate=a_rate())
+FRAMEVOTE_API_RATE = env.str("FRAMEVOTE_API_RATE", "600/minute", validate=a_rate())
 
 FRAMEVOTE_CHECKPOINT = env.str("FRAMEVOTE_CHECKPOINT", "default")
 FRAMEVOTE_SAMPLING = env.str(
@@ -228,9 +235,9 @@ AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_FAILURE_LIMIT = 8
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "webapp.accounts.lockout.client_address"
+AXES_CLIENT_IP_CALLABLE = "webapp.accounts.addresses.client_address"
 AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
+AXES_LOCKOUT_CALLABLE = "webapp.accounts.lockout.locked"
 
 # An anonymous visitor owns what the session uploaded, so sessions live long.
 SESSION_COOKIE_AGE = int(timedelta(days=60).total_seconds())

@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
+from webapp.accounts import rates
 from webapp.submissions import queue, storage
 from webapp.submissions.models import Analysis, Submission
 
@@ -64,9 +65,10 @@ def sweep() -> None:
 
 
 def tidy_up() -> None:
-    """Remove what nobody refers to any more: files, silent workers, sessions that ran out."""
+    """Remove what nobody refers to any more: files, silent workers, sessions and rates."""
     remove_orphans()
     queue.forget_silent_workers()
+    rates.forget_the_paid()
     call_command("clearsessions")
 
 

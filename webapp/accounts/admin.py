@@ -17,9 +17,14 @@ from django.http import HttpRequest
 from webapp.submissions import queue
 from webapp.submissions.models import Review, Submission
 
+from . import rates
+from .lockout import limit_attempts
 from .models import ApiToken
 
 admin.site.unregister(User)
+# The admin's own two forms that take a password, limited as those of the pages are.
+admin.site.login = limit_attempts(rates.whose_address)(admin.site.login)  # type: ignore[method-assign]
+admin.site.password_change = limit_attempts(rates.whose)(admin.site.password_change)  # type: ignore[method-assign]
 
 
 @admin.register(User)

@@ -17,6 +17,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
+from webapp.accounts import rates
+
 from . import listing, model_cards, presentation, queue, wording
 from .access import account_if_demanded
 from .forms import FilterForm, SamplingForm
@@ -107,9 +109,12 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         messages.error(request, "There is no such sampling level.")
         return redirect(submission)
     try:
+        rates.take(rates.UPLOAD, rates.whose(request))
         queue.enqueue(submission, sampling=form.cleaned_data["sampling"])
     except queue.AlreadyActive:
         messages.info(request, "An analysis of this video is under way already.")
+    except rates.TooMany as error:
+        messages.error(request, error.sentence)
     return redirect(submission)
 
 
