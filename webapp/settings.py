@@ -246,6 +246,11 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = FRAMEVOTE_HTTPS
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = FRAMEVOTE_HTTPS
+if FRAMEVOTE_HTTPS:
+    # Browsers take these names from this very host alone, and only over HTTPS: a host beside
+    # it can then plant no session of its own for somebody to upload into.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
 
 # Headers ---------------------------------------------------------------------
 
@@ -258,6 +263,10 @@ if FRAMEVOTE_HTTPS:
     SECURE_SSL_REDIRECT = True
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds())
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = FRAMEVOTE_HSTS_SUBDOMAINS
+# "preload" asks for a place in a list that is built into browsers, for a whole domain and
+# hard to leave; that is for the domain's owner to ask for, not for one site on it.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

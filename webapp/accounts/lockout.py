@@ -28,7 +28,7 @@ def limit_attempts(who: Callable[[HttpRequest], str]) -> Callable[[View], View]:
     def limit(view: View) -> View:
         @wraps(view)
         def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if request.method == "POST":
+            if request.method not in ("GET", "HEAD", "OPTIONS"):
                 try:
                     rates.take(rates.LOGIN, who(request))
                 except rates.TooMany as error:

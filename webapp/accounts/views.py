@@ -31,6 +31,7 @@ _BACKEND = "django.contrib.auth.backends.ModelBackend"
 class LogIn(auth_views.LoginView):
     """Log in; what the browser uploaded before moves along (``signals.py``)."""
 
+    http_method_names = ("get", "head", "post")
     template_name = "accounts/login.html"
     redirect_authenticated_user = True
 
@@ -39,6 +40,7 @@ class LogIn(auth_views.LoginView):
 class PasswordChange(auth_views.PasswordChangeView):
     """Change the password; other sessions of the account end."""
 
+    http_method_names = ("get", "head", "post")
     template_name = "accounts/password_change.html"
     success_url = reverse_lazy("accounts:account")
 
