@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, EnvValidationError, ValidationError
@@ -79,6 +80,15 @@ def a_rate() -> Callable[[str], None]:
         rf"off|[1-9][0-9]{{0,8}}/({periods})",
         f"off, or a number and one of {', '.join(RATE_PERIODS)}, such as 60/hour",
     )
+
+
+def is_server_address(url: str, schemes: Iterable[str]) -> bool:
+    """Whether a URL is one of a server; what a library says of a wrong one may quote a password."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in tuple(schemes) and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def secret_key(given: str, key_file: Path, *, may_generate: bool) -> str:

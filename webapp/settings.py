@@ -19,6 +19,7 @@ from webapp.environment import (
     LOOPBACK_HOSTS,
     a_rate,
     at_least,
+    is_server_address,
     matching,
     one_of,
     read_environment,
@@ -86,9 +87,11 @@ if FRAMEVOTE_HEARTBEAT_SECONDS * 2 > FRAMEVOTE_LEASE_SECONDS:
         f"of FRAMEVOTE_LEASE_SECONDS, which is {FRAMEVOTE_LEASE_SECONDS}, so that one late "
         "heartbeat does not lose the lease."
     )
-if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://")):
+# Not repeated, for there may be a password in it; nor is DATABASE_URL, below.
+if REDIS_URL and not is_server_address(REDIS_URL, ("redis", "rediss")):
     raise ImproperlyConfigured(
-        "REDIS_URL is not an address of a Redis server: expected redis:// or rediss://."
+        "REDIS_URL is not an address of a Redis server: expected redis://host:6379/0 or "
+        "rediss://…, with special characters of a password percent-encoded."
     )
 
 FRAMEVOTE_VAR_DIR = FRAMEVOTE_VAR_DIR.resolve()
@@ -96,6 +99,17 @@ FRAMEVOTE_MEDIA_DIR = Path(_media_dir).resolve() if _media_dir else FRAMEVOTE_VA
 FRAMEVOTE_BROKER_DIR = FRAMEVOTE_VAR_DIR / "broker"
 # Beside the media, so that the sweeper reaches it from another container or machine.
 FILE_UPLOAD_TEMP_DIR = FRAMEVOTE_MEDIA_DIR / "incoming"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+for _name, _folder in (
+    ("FRAMEVOTE_VAR_DIR", FRAMEVOTE_VAR_DIR),
+    ("FRAMEVOTE_MEDIA_DIR", FRAMEVOTE_MEDIA_DIR),
+):
+    if any(_folder.is_relative_to(_public) for _public in (STATIC_ROOT, *STATICFILES_DIRS)):
+        raise ImproperlyConfigured(
+            f"{_name} is {str(_folder)!r}, which is served to everybody: expected a folder "
+            f"outside of {STATIC_ROOT.name}/ and {STATICFILES_DIRS[0].name}/."
+        )
 for _folder in (FRAMEVOTE_VAR_DIR, FRAMEVOTE_MEDIA_DIR, FRAMEVOTE_BROKER_DIR, FILE_UPLOAD_TEMP_DIR):
     _folder.mkdir(parents=True, exist_ok=True)
 
@@ -167,13 +181,18 @@ USE_TZ = True
 
 # Database --------------------------------------------------------------------
 
-DATABASES: dict[str, Any] = {
-    "default": dj_database_url.parse(
+try:
+    _database = dj_database_url.parse(
         _database_url or f"sqlite:///{FRAMEVOTE_VAR_DIR / 'framevote.sqlite3'}",
         conn_max_age=60,
         conn_health_checks=True,
     )
-}
+except ValueError:
+    raise ImproperlyConfigured(
+        "DATABASE_URL is not an address of a database: expected "
+        "postgresql://user:password@host:5432/name, with special characters percent-encoded."
+    ) from None
+DATABASES: dict[str, Any] = {"default": _database}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Without these, several processes that claim rows at once meet "database is locked".
     DATABASES["default"].setdefault("OPTIONS", {}).update(
@@ -185,8 +204,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 # Files -----------------------------------------------------------------------
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "media": {
@@ -317,5 +334,7 @@ LOGGING: dict[str, Any] = {
         "django": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
         "django.server": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
         "axes": {"level": "WARNING"},
+        # At DEBUG=1 it would log every statement, with hashes and keys of sessions in it.
+        "django.db.backends": {"level": "INFO"},
     },
 }
