@@ -334,7 +334,9 @@ LOGGING: dict[str, Any] = {
         "django": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
         "django.server": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
         "axes": {"level": "WARNING"},
-        # At DEBUG=1 it would log every statement, with hashes and keys of sessions in it.
+        # At DEBUG they log statements with hashes and keys of sessions, and what pages are made
+        # from, forms with passwords included.
         "django.db.backends": {"level": "INFO"},
+        "django.template": {"level": "INFO"},
     },
 }
