@@ -48,7 +48,8 @@ class Row:
         others: the rule of the methods that have none, in place of 405.
         forged: what a browser gets that sends a change without a CSRF token.
         path: where it cannot be made from the route.
-        form: what is sent with a POST.
+        form: what is sent with a POST, unless that ``takes_json``.
+        is_page: whether a GET answers with a page; ``tests/e2e`` looks at all that do.
     """
 
     route: str
@@ -58,6 +59,8 @@ class Row:
     forged: int = 403
     path: str = ""
     form: Mapping[str, Any] = field(default_factory=dict)
+    takes_json: bool = False
+    is_page: bool = True
 
     def rule(self, method: str) -> Rule:
         if method == "HEAD" and method not in self.rules:
@@ -88,15 +91,20 @@ PAGES = (
     Row("", {"GET": ALL, "POST": {"*": 400}}, closed=LOG_IN),
     Row("submissions/", {"GET": ALL}, closed=LOG_IN),
     Row("submissions/<uuid:pk>/", {"GET": OWNER}, closed=LOG_IN),
-    Row("submissions/<uuid:pk>/status/", {"GET": OWNER}, closed=LOG_IN),
-    Row("submissions/<uuid:pk>/video/", {"GET": MEDIA}, closed=LOG_IN),
+    Row("submissions/<uuid:pk>/status/", {"GET": OWNER}, closed=LOG_IN, is_page=False),
+    Row("submissions/<uuid:pk>/video/", {"GET": MEDIA}, closed=LOG_IN, is_page=False),
     Row("submissions/<uuid:pk>/delete/", {"GET": OWNER, "POST": OWNER_DOES}, closed=LOG_IN),
     Row("submissions/<uuid:pk>/rerun/", {"POST": OWNER_DOES}, closed=LOG_IN),
     Row("analyses/<uuid:pk>/cancel/", {"POST": OWNER_DOES}, closed=LOG_IN),
-    Row("analyses/<uuid:pk>/faces/<int:number>.jpg", {"GET": MEDIA}, closed=LOG_IN),
+    Row(
+        "analyses/<uuid:pk>/faces/<int:number>.jpg",
+        {"GET": MEDIA},
+        closed=LOG_IN,
+        is_page=False,
+    ),
     Row("models/", {"GET": ALL}),
-    Row("healthz", {"GET": ALL}),
-    Row("readyz", {"GET": ALL}),
+    Row("healthz", {"GET": ALL}, is_page=False),
+    Row("readyz", {"GET": ALL}, is_page=False),
 )
 
 LOG_IN_FIRST = {"account": 405, "*": 302}
@@ -150,6 +158,7 @@ API = (
         "api/v1/submissions/<uuid:pk>/rerun/",
         {"POST": {"owner": 201, "owner's token": 201, "*": 404}},
         closed=UNKNOWN,
+        takes_json=True,
     ),
     Row("api/v1/analyses/<uuid:pk>/", {"GET": API_OWNER}, closed=UNKNOWN),
     Row("api/v1/analyses/<uuid:pk>/result/", {"GET": API_OWNER}, closed=UNKNOWN),
@@ -163,6 +172,8 @@ API = (
     Row("api/docs/", {"GET": ALL, "OPTIONS": ALL}, forged=405),
     Row("api/", {}, others={"*": 404}, forged=404, path="api/v2/"),
 )
+
+PAGE_OF_API = "api/docs/"
 
 # The admin --------------------------------------------------------------------
 
@@ -219,7 +230,7 @@ ADMIN_SITE = (
         {"GET": {"staff": 403, "*": 302}, "OPTIONS": STAFF},
         others=STAFF_ONLY,
     ),
-    Row("admin/jsi18n/", {"GET": STAFF, "OPTIONS": STAFF}, others=STAFF_ONLY),
+    Row("admin/jsi18n/", {"GET": STAFF, "OPTIONS": STAFF}, others=STAFF_ONLY, is_page=False),
     of_admin(
         "r/<path:content_type_id>/<path:object_id>/",
         {"*": 302},
@@ -259,3 +270,32 @@ ADMIN_SITE = (
 )
 
 TABLE = (*PAGES, *ACCOUNTS, *API, *ADMIN_SITE)
+
+
+def filled(row: Row, ids: Mapping[str, object]) -> str:
+    """The row's address, with what ``ids`` names in the place of the route's parameters."""
+    return "/" + (row.path or _made(row.route)).format(**ids)
+
+
+def to_look_at() -> list[Row]:
+    """The rows of all pages there are; of the API only its documentation is one."""
+    return [
+        row
+        for row in TABLE
+        if row.is_page
+        and "GET" in row.rules
+        and (row.route == PAGE_OF_API or not row.route.startswith("api/"))
+    ]
+
+
+def _made(route: str) -> str:
+    for parameter, key in (
+        ("submission/<uuid:pk>", "submission/{submission}"),
+        ("submissions/<uuid:pk>", "submissions/{submission}"),
+        ("analyses/<uuid:pk>", "analyses/{analysis}"),
+        ("<int:number>", "1"),
+        ("tokens/<int:pk>", "tokens/{apitoken}"),
+    ):
+        route = route.replace(parameter, key)
+    model, found, rest = route.partition("/<path:object_id>")
+    return f"{model}/{{{model.rpartition('/')[2]}}}{rest}" if found else route
