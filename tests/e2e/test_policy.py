@@ -46,6 +46,10 @@ window.addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
 """
 
+HANDLERS = """[...document.querySelectorAll("*")].flatMap((element) =>
+  element.getAttributeNames().filter((name) => name.startsWith("on")))"""
+"""Chromium says nothing of an inline handler until its event comes."""
+
 
 @pytest.fixture(scope="module")
 def staff(browser: Browser, running_site: RunningSite) -> Iterator[BrowserContext]:
@@ -99,7 +103,7 @@ def test_no_page_breaks_the_policy(
     answer = page.goto(filled(row, ids))
     page.wait_for_load_state("networkidle")
     wanted = expected(row.rule("GET"), who, owner="visitor")
-    _check(answer, wanted, complaints)
+    _check(page, answer, wanted, complaints)
     page.close()
 
 
@@ -110,7 +114,7 @@ def test_no_page_that_refuses_breaks_it(staff: BrowserContext, address: str) -> 
     page = staff.new_page()
     complaints = _watch_closely(page)
     answer = page.goto(address)
-    _check(answer, 400 if "%00" in address else 404, complaints)
+    _check(page, answer, 400 if "%00" in address else 404, complaints)
     page.close()
 
 
@@ -127,7 +131,7 @@ def test_no_page_that_answers_a_form_breaks_it(
             page.fill(f"#id_{field}", text)
         with page.expect_navigation() as navigation:
             page.click(button)
-        _check(navigation.value, wanted, complaints)
+        _check(page, navigation.value, wanted, complaints)
 
     button = "main button[type=submit]"
     new = {"username": "dora", "password1": "long enough 77", "password2": "long enough 77"}
@@ -143,14 +147,14 @@ def test_no_page_that_answers_a_form_breaks_it(
     page.set_input_files("#video-input", text)
     with page.expect_navigation() as navigation:
         page.click("#upload-button")
-    _check(navigation.value, 400, complaints)
+    _check(page, navigation.value, 400, complaints)
 
     page.context.clear_cookies(name="csrftoken")
     page.goto("/models/")
     page.set_content('<form method="post" action="/accounts/login/"><button>Send</button></form>')
     with page.expect_navigation() as navigation:
         page.click("button")
-    _check(navigation.value, 403, complaints)
+    _check(page, navigation.value, 403, complaints)
     context.close()
 
 
@@ -165,9 +169,9 @@ def test_a_video_and_a_face_by_themselves_run_nothing(
     assert complaints == []
     page.goto(f"/analyses/{ids['analysis']}/faces/1.jpg")
     assert page.evaluate("document.images[0].naturalWidth") > 50
-    assert not [
-        text for text in complaints if "inline style" not in text and "policy: style" not in text
-    ]
+    # It also asks for /favicon.ico, as a page of ours does not.
+    known = ("inline style", "policy: style", "Failed to load resource")
+    assert not [text for text in complaints if not any(part in text for part in known)]
     page.close()
 
 
@@ -176,7 +180,7 @@ def _watch_closely(page: Page) -> list[str]:
     return watch(page)
 
 
-def _check(answer: Response | None, wanted: int, complaints: list[str]) -> None:
+def _check(page: Page, answer: Response | None, wanted: int, complaints: list[str]) -> None:
     assert answer is not None
     first = answer
     while first.request.redirected_from:
@@ -188,4 +192,5 @@ def _check(answer: Response | None, wanted: int, complaints: list[str]) -> None:
     # Of a page that is refused the browser says that it was.
     rest = [text for text in complaints if "Failed to load resource" not in text or answer.ok]
     assert rest == []
+    assert page.evaluate(HANDLERS) == []
     complaints.clear()
