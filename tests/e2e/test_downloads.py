@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
     ("name", "saved"),
     [
         ("Ferien – “1”.mp4", "Ferien – “1”.mp4"),
-        ('a"; filename="evil.exe.mp4', "a_; filename=_evil.exe.mp4"),
+        # A form is sent with %22 in the place of a quotation mark.
+        ('a"; filename="evil.exe.mp4', "a%22; filename=%22evil.exe.mp4"),
         ("100%41.mp4", "100%41.mp4"),
         ("..\\..\\up.mp4", "up.mp4"),
         ("gp\u202e4pm.mp4", "gp4pm.mp4"),
