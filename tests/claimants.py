@@ -21,6 +21,7 @@ from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from tests.webapp.outcomes import an_outcome  # noqa: E402
+from webapp.accounts import rates  # noqa: E402
 from webapp.submissions import queue  # noqa: E402
 from webapp.submissions.models import Analysis, Face, State, Submission  # noqa: E402
 
@@ -81,6 +82,19 @@ def disturb(signal: str) -> list[str]:
     return recovered
 
 
+def take(signal: str) -> list[str]:
+    """Try sixty times to use a rate; one item for each time it was let through."""
+    _wait_for(signal)
+    taken = []
+    for _ in range(60):
+        try:
+            rates.take(rates.UPLOAD, "somebody")
+            taken.append("taken")
+        except rates.TooMany:
+            pass
+    return taken
+
+
 def report(_: str) -> dict[str, object]:
     rows = Analysis.objects.all()
     return {
@@ -104,6 +118,6 @@ def _wait_for(signal: str) -> None:
 
 
 if __name__ == "__main__":
-    commands = (fill, submit, enqueue, claim, work, disturb, report)
+    commands = (fill, submit, enqueue, claim, work, disturb, take, report)
     chosen = next(command for command in commands if command.__name__ == sys.argv[1])
     print(json.dumps(chosen(sys.argv[2])))

@@ -13,9 +13,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, EnvValidationError, ValidationError
+
+RATE_PERIODS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+"""In what rates may be counted, in seconds."""
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -67,6 +71,24 @@ def matching(pattern: str, expected: str) -> Callable[[str], None]:
             raise ValidationError(f"expected {expected}")
 
     return check
+
+
+def a_rate() -> Callable[[str], None]:
+    """A validator for rates."""
+    periods = "|".join(RATE_PERIODS)
+    return matching(
+        rf"off|[1-9][0-9]{{0,8}}/({periods})",
+        f"off, or a number and one of {', '.join(RATE_PERIODS)}, such as 60/hour",
+    )
+
+
+def is_server_address(url: str, schemes: Iterable[str]) -> bool:
+    """Whether a URL is one of a server; what a library says of a wrong one may quote a password."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in tuple(schemes) and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def secret_key(given: str, key_file: Path, *, may_generate: bool) -> str:

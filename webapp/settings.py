@@ -17,7 +17,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from webapp.environment import (
     LOOPBACK_HOSTS,
+    a_rate,
     at_least,
+    is_server_address,
     matching,
     one_of,
     read_environment,
@@ -41,6 +43,7 @@ REDIS_URL = env.str("REDIS_URL", "")
 FRAMEVOTE_VAR_DIR = env.path("FRAMEVOTE_VAR_DIR", BASE_DIR / "var")
 _media_dir = env.str("FRAMEVOTE_MEDIA_DIR", "")
 FRAMEVOTE_HTTPS = env.bool("FRAMEVOTE_HTTPS", False)
+FRAMEVOTE_HSTS_SUBDOMAINS = env.bool("FRAMEVOTE_HSTS_SUBDOMAINS", True)
 FRAMEVOTE_LOG_LEVEL = env.str(
     "FRAMEVOTE_LOG_LEVEL", "INFO", validate=one_of(("DEBUG", "INFO", "WARNING", "ERROR"))
 )
@@ -53,6 +56,11 @@ FRAMEVOTE_MAX_MINUTES = env.int("FRAMEVOTE_MAX_MINUTES", 30, validate=at_least(1
 FRAMEVOTE_MAX_FILES_PER_UPLOAD = env.int("FRAMEVOTE_MAX_FILES_PER_UPLOAD", 20, validate=at_least(1))
 FRAMEVOTE_MAX_OPEN_UPLOADS = env.int("FRAMEVOTE_MAX_OPEN_UPLOADS", 20, validate=at_least(1))
 FRAMEVOTE_UPLOAD_HOURS = env.int("FRAMEVOTE_UPLOAD_HOURS", 24, validate=at_least(1))
+
+# Of one account, or of one address where there is no account.
+FRAMEVOTE_UPLOAD_RATE = env.str("FRAMEVOTE_UPLOAD_RATE", "300/hour", validate=a_rate())
+FRAMEVOTE_LOGIN_RATE = env.str("FRAMEVOTE_LOGIN_RATE", "60/hour", validate=a_rate())
+FRAMEVOTE_API_RATE = env.str("FRAMEVOTE_API_RATE", "600/minute", validate=a_rate())
 
 FRAMEVOTE_CHECKPOINT = env.str("FRAMEVOTE_CHECKPOINT", "default")
 FRAMEVOTE_SAMPLING = env.str(
@@ -81,9 +89,11 @@ if FRAMEVOTE_HEARTBEAT_SECONDS * 2 > FRAMEVOTE_LEASE_SECONDS:
         f"of FRAMEVOTE_LEASE_SECONDS, which is {FRAMEVOTE_LEASE_SECONDS}, so that one late "
         "heartbeat does not lose the lease."
     )
-if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://")):
+# Not repeated, for there may be a password in it; nor is DATABASE_URL, below.
+if REDIS_URL and not is_server_address(REDIS_URL, ("redis", "rediss")):
     raise ImproperlyConfigured(
-        "REDIS_URL is not an address of a Redis server: expected redis:// or rediss://."
+        "REDIS_URL is not an address of a Redis server: expected redis://host:6379/0 or "
+        "rediss://…, with special characters of a password percent-encoded."
     )
 
 FRAMEVOTE_VAR_DIR = FRAMEVOTE_VAR_DIR.resolve()
@@ -91,6 +101,17 @@ FRAMEVOTE_MEDIA_DIR = Path(_media_dir).resolve() if _media_dir else FRAMEVOTE_VA
 FRAMEVOTE_BROKER_DIR = FRAMEVOTE_VAR_DIR / "broker"
 # Beside the media, so that the sweeper reaches it from another container or machine.
 FILE_UPLOAD_TEMP_DIR = FRAMEVOTE_MEDIA_DIR / "incoming"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+for _name, _folder in (
+    ("FRAMEVOTE_VAR_DIR", FRAMEVOTE_VAR_DIR),
+    ("FRAMEVOTE_MEDIA_DIR", FRAMEVOTE_MEDIA_DIR),
+):
+    if any(_folder.is_relative_to(_public) for _public in (STATIC_ROOT, *STATICFILES_DIRS)):
+        raise ImproperlyConfigured(
+            f"{_name} is {str(_folder)!r}, which is served to everybody: expected a folder "
+            f"outside of {STATIC_ROOT.name}/ and {STATICFILES_DIRS[0].name}/."
+        )
 for _folder in (FRAMEVOTE_VAR_DIR, FRAMEVOTE_MEDIA_DIR, FRAMEVOTE_BROKER_DIR, FILE_UPLOAD_TEMP_DIR):
     _folder.mkdir(parents=True, exist_ok=True)
 
@@ -125,6 +146,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "webapp.null_bytes.refuse_null_bytes",
     "webapp.sessions.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -161,13 +183,18 @@ USE_TZ = True
 
 # Database --------------------------------------------------------------------
 
-DATABASES: dict[str, Any] = {
-    "default": dj_database_url.parse(
+try:
+    _database = dj_database_url.parse(
         _database_url or f"sqlite:///{FRAMEVOTE_VAR_DIR / 'framevote.sqlite3'}",
         conn_max_age=60,
         conn_health_checks=True,
     )
-}
+except ValueError:
+    raise ImproperlyConfigured(
+        "DATABASE_URL is not an address of a database: expected "
+        "postgresql://user:password@host:5432/name, with special characters percent-encoded."
+    ) from None
+DATABASES: dict[str, Any] = {"default": _database}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Without these, several processes that claim rows at once meet "database is locked".
     DATABASES["default"].setdefault("OPTIONS", {}).update(
@@ -179,8 +206,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 # Files -----------------------------------------------------------------------
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "media": {
@@ -230,9 +255,9 @@ AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_FAILURE_LIMIT = 8
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "webapp.accounts.lockout.client_address"
+AXES_CLIENT_IP_CALLABLE = "webapp.accounts.addresses.client_address"
 AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
+AXES_LOCKOUT_CALLABLE = "webapp.accounts.lockout.locked"
 
 # An anonymous visitor owns what the session uploaded, so sessions live long.
 SESSION_COOKIE_AGE = int(timedelta(days=60).total_seconds())
@@ -241,6 +266,11 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = FRAMEVOTE_HTTPS
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = FRAMEVOTE_HTTPS
+if FRAMEVOTE_HTTPS:
+    # Browsers take these names from this very host alone, and only over HTTPS: a host beside
+    # it can then plant no session of its own for somebody to upload into.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
 
 # Headers ---------------------------------------------------------------------
 
@@ -253,6 +283,10 @@ if FRAMEVOTE_HTTPS:
     SECURE_SSL_REDIRECT = True
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds())
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = FRAMEVOTE_HSTS_SUBDOMAINS
+# "preload" asks for a place in a list that is built into browsers, for a whole domain and
+# hard to leave; that is for the domain's owner to ask for, not for one site on it.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -303,5 +337,9 @@ LOGGING: dict[str, Any] = {
         "django": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
         "django.server": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
         "axes": {"level": "WARNING"},
+        # At DEBUG they log statements with hashes and keys of sessions, and what pages are made
+        # from, forms with passwords included.
+        "django.db.backends": {"level": "INFO"},
+        "django.template": {"level": "INFO"},
     },
 }

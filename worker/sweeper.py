@@ -20,6 +20,7 @@ from django.core.management import call_command
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
+from webapp.accounts import rates
 from webapp.submissions import partial_uploads, queue, storage
 from webapp.submissions.models import Analysis, PartialUpload, Submission
 
@@ -67,11 +68,12 @@ def sweep() -> None:
 
 
 def tidy_up() -> None:
-    """Remove what nobody needs any more: uploads, files, silent workers, sessions."""
+    """Remove what nobody needs any more: uploads, files, silent workers, sessions, rates."""
     for name in partial_uploads.remove_expired():
         logger.info("upload %s: removed, for it waited for too long", name)
     remove_orphans()
     queue.forget_silent_workers()
+    rates.forget_the_paid()
     call_command("clearsessions")
 
 

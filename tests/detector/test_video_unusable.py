@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from av.stream import Disposition
 
@@ -207,6 +210,22 @@ def test_a_picture_wider_than_any_screen_is_refused_by_default(tmp_path: Path) -
     assert_refused(clip, DecodingLimit)
 
 
+@pytest.mark.parametrize(
+    ("side", "error"), [(9000, DecodingLimit), (30_000, CannotDecode), (2**31 - 1, CannotDecode)]
+)
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused(
+    tmp_path: Path, side: int, error: type[DetectorError]
+) -> None:
+    """The container says 64×64; the PNG in each frame has the room for far more."""
+    black = [np.zeros((64, 64, 3), np.uint8)] * 8
+    clip = clips.write(tmp_path / "clip.mov", black, codec="png", pix_fmt="rgb24")
+    honest = clip.read_bytes()
+    clip.write_bytes(honest.replace(_png_head(64), _png_head(side)))
+    assert honest.count(_png_head(64)) > 1
+    assert clip.stat().st_size == len(honest) < 1_000_000
+    assert_refused(clip, error)
+
+
 @pytest.mark.parametrize("name", ["%03d.mp4", "a|b;c.mp4", "http:clip.mp4", "-i.mp4", "ü ñ 名.mp4"])
 def test_a_name_is_only_a_name(tmp_path: Path, name: str) -> None:
     clips.numbered(tmp_path / "plain.mp4", frames=10).rename(tmp_path / name)
@@ -218,3 +237,9 @@ def test_a_name_is_only_a_name(tmp_path: Path, name: str) -> None:
 def test_impossible_limits_are_refused_with_the_value(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{field} must be a positive number, received {value}"):
         Limits(**{field: value})  # type: ignore[arg-type]
+
+
+def _png_head(side: int) -> bytes:
+    """The chunk that says how large a square RGB picture is, with its checksum."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return chunk + struct.pack(">I", zlib.crc32(chunk))

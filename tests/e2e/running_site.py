@@ -81,6 +81,10 @@ class RunningSite:
         """The process id of one of the processes."""
         return self._processes[name].pid
 
+    def run(self, script: str) -> str:
+        """Run Python with the site's settings to its end; what it printed."""
+        return self._run("-c", script)
+
     def log(self, name: str) -> str:
         """What one of the processes has written."""
         return (self.var_dir / f"{name}.log").read_text(errors="replace")
@@ -94,7 +98,7 @@ class RunningSite:
         except OSError:
             return False
 
-    def _run(self, *arguments: str) -> None:
+    def _run(self, *arguments: str) -> str:
         done = subprocess.run(
             [sys.executable, *arguments],
             env=self.environment,
@@ -106,6 +110,7 @@ class RunningSite:
         )
         if done.returncode:
             raise AssertionError(done.stderr)
+        return done.stdout
 
     def _start(self, name: str, *arguments: str) -> None:
         with (self.var_dir / f"{name}.log").open("ab") as log:

@@ -217,7 +217,8 @@ def test_a_result_costs_the_same_queries_for_any_number_of_faces(
     program: Client, submission: Submission, django_assert_max_num_queries: Any
 ) -> None:
     finished(submission)
-    with django_assert_max_num_queries(7):
+    program.get(SUBMISSIONS)  # The first request also makes the row that counts them.
+    with django_assert_max_num_queries(8):
         program.get(one(submission, "result/"))
 
 
@@ -345,7 +346,8 @@ def test_a_list_costs_the_same_queries_for_any_number_of_rows(
     for number in range(12):
         submission = make_submission(owner=alice)
         (finished if number % 2 else queue.enqueue)(submission)
-    with django_assert_max_num_queries(6):
+    program.get("/api/v1/models/")  # The first request also makes the row that counts them.
+    with django_assert_max_num_queries(7):
         assert len(program.get(SUBMISSIONS).json()["results"]) == 12
 
 

@@ -112,3 +112,11 @@ def test_what_is_taken_back_meanwhile_is_still_published_once(arena: Arena) -> N
     report = arena.ask("report")
     assert report["states"] == ["SUCCEEDED"]
     assert report["faces"] == 3 * len(waiting)
+
+
+def test_a_rate_is_one_for_all_processes(arena: Arena) -> None:
+    """100 in a day: together they ask 240 times, and the day gives none back meanwhile."""
+    arena.env["FRAMEVOTE_UPLOAD_RATE"] = "100/day"
+    taken = [len(share) for share in arena.fight(*["take"] * PROCESSES)]
+    assert sum(taken) == 100
+    assert sum(count > 0 for count in taken) > 1, "the processes did not compete"

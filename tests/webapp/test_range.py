@@ -89,25 +89,63 @@ def test_what_is_not_one_range_gets_the_whole_file(
     assert answer.getvalue() == MP4
 
 
-def test_if_range_with_this_files_tag_gets_the_part(client: Client, video: Submission) -> None:
-    headers = {"Range": "bytes=0-9", "If-Range": f'"{video.sha256}"'}
-    assert client.get(_address(video), headers=headers).status_code == 206
-
-
-@pytest.mark.parametrize("tag", ['"another"', "Wed, 21 Oct 2015 07:28:00 GMT", 'W/"{sha}"'])
-def test_if_range_with_anything_else_gets_the_whole_file(
-    client: Client, video: Submission, tag: str
+def test_if_range_with_this_files_tag_or_date_gets_the_part(
+    client: Client, video: Submission
 ) -> None:
-    headers = {"Range": "bytes=0-9", "If-Range": tag.format(sha=video.sha256)}
+    whole = client.get(_address(video))
+    for condition in (whole["ETag"], whole["Last-Modified"]):
+        headers = {"Range": "bytes=0-9", "If-Range": condition}
+        answer = client.get(_address(video), headers=headers)
+        assert answer.status_code == 206
+        assert answer.getvalue() == MP4[:10]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        '"another"',
+        'W/"{sha}"',
+        "{sha}",
+        "Wed, 21 Oct 2015 07:28:00 GMT",
+        "Wed, 21 Oct 2099 07:28:00 GMT",
+        "yesterday",
+        "",
+    ],
+)
+@pytest.mark.parametrize("asked", ["bytes=0-9", f"bytes={SIZE}-"])
+def test_if_range_with_anything_else_gets_the_whole_file(
+    client: Client, video: Submission, condition: str, asked: str
+) -> None:
+    headers = {"Range": asked, "If-Range": condition.format(sha=video.sha256)}
     answer = client.get(_address(video), headers=headers)
     assert answer.status_code == 200
     assert answer.getvalue() == MP4
 
 
-def test_a_known_file_is_not_sent_again(client: Client, video: Submission) -> None:
-    answer = client.get(_address(video), headers={"If-None-Match": f'W/"{video.sha256}", "x"'})
-    assert answer.status_code == 304
-    assert answer.content == b""
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [
+        ({"If-None-Match": 'W/"{sha}", "x"'}, 304),
+        ({"If-None-Match": "*"}, 304),
+        ({"If-None-Match": '"x"', "If-Modified-Since": "{date}"}, 200),
+        ({"If-Modified-Since": "{date}"}, 304),
+        ({"If-Modified-Since": "Wed, 21 Oct 2015 07:28:00 GMT"}, 200),
+        ({"If-Match": '"{sha}"'}, 200),
+        ({"If-Match": '"x"'}, 412),
+        ({"If-Unmodified-Since": "Wed, 21 Oct 2015 07:28:00 GMT"}, 412),
+        ({"If-None-Match": '"{sha}"', "Range": "bytes=0-9"}, 304),
+    ],
+)
+def test_conditions_are_kept(
+    client: Client, video: Submission, condition: dict[str, str], status: int
+) -> None:
+    date = client.get(_address(video))["Last-Modified"]
+    headers = {name: text.format(sha=video.sha256, date=date) for name, text in condition.items()}
+    answer = client.get(_address(video), headers=headers)
+    assert answer.status_code == status
+    assert (answer.getvalue() == MP4) == (status == 200)
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    assert answer["Cache-Control"] == "private, no-cache"
 
 
 def test_head_tells_the_length_and_sends_nothing(client: Client, video: Submission) -> None:
@@ -120,6 +158,27 @@ def test_head_tells_the_length_and_sends_nothing(client: Client, video: Submissi
 
 def test_other_methods_are_refused(client: Client, video: Submission) -> None:
     assert client.post(_address(video)).status_code == 405
+
+
+@pytest.mark.parametrize("kind", ["video", "face"])
+def test_nothing_in_the_file_can_run_or_be_shown_elsewhere(
+    client: Client, video: Submission, kind: str
+) -> None:
+    address = _address(video) if kind == "video" else f"/analyses/{finish(video).pk}/faces/1.jpg"
+    for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "bytes=99999999-"}):
+        answer = client.get(address, headers=headers)
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert answer["Content-Security-Policy"].startswith("default-src 'none'; ")
+        assert "unsafe" not in answer["Content-Security-Policy"]
+        assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert answer["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.parametrize("name", ["clip.avi", "clip.flv", "clip.ts", "clip.wmv", "clip.MPG"])
+def test_what_no_browser_plays_is_only_saved(client: Client, alice: User, name: str) -> None:
+    client.force_login(alice)
+    answer = client.get(_address(receive(a_video(name), owner=alice, visitor=None)))
+    assert answer["Content-Disposition"] == f'attachment; filename="{name}"'
 
 
 def test_a_download_is_saved_under_its_own_name(client: Client, video: Submission) -> None:

@@ -24,9 +24,17 @@ input()
 
 def start(tmp_path: Path, show: str = "DEBUG", **env: str) -> subprocess.CompletedProcess[str]:
     """Load the settings in a process of their own and print one of them."""
+    return _python(tmp_path, "-c", SHOW.format(show), **env)
+
+
+def manage(tmp_path: Path, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return _python(tmp_path, "manage.py", *command, **env)
+
+
+def _python(tmp_path: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
-        [sys.executable, "-c", SHOW.format(show)],
+        [sys.executable, *arguments],
         env={
             **kept,
             "DJANGO_SETTINGS_MODULE": "webapp.settings",
@@ -63,6 +71,16 @@ def value(tmp_path: Path, show: str, **env: str) -> str:
         ("FRAMEVOTE_DEVICE", "GPU:", "auto, cpu, gpu"),
         ("FRAMEVOTE_LOG_LEVEL", "LOUD", "one of DEBUG"),
         ("REDIS_URL", "localhost:6379", "redis://"),
+        ("REDIS_URL", "redis://:pass#word@host/0", "percent-encoded"),
+        ("REDIS_URL", "redis://[host/0", "redis://"),
+        ("DATABASE_URL", "postgresql://user:pass#word@host/name", "percent-encoded"),
+        ("DATABASE_URL", "pass://word", "postgresql://"),
+        ("FRAMEVOTE_UPLOAD_RATE", "60", "off, or a number and one of second, minute, hour, day"),
+        ("FRAMEVOTE_LOGIN_RATE", "0/hour", "such as 60/hour"),
+        ("FRAMEVOTE_API_RATE", "60/fortnight", "such as 60/hour"),
+        ("FRAMEVOTE_HSTS_SUBDOMAINS", "some", "boolean"),
+        ("FRAMEVOTE_MEDIA_DIR", "static/media", "served to everybody"),
+        ("FRAMEVOTE_VAR_DIR", "staticfiles", "served to everybody"),
     ],
 )
 def test_an_unknown_value_stops_the_start_with_a_sentence(
@@ -73,6 +91,7 @@ def test_an_unknown_value_stops_the_start_with_a_sentence(
     sentence = done.stderr.strip().splitlines()[-1]
     assert name in sentence
     assert expected in sentence
+    assert "pass" not in done.stderr.replace("password", ""), "a part of a password"
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "GPU", "GPU:1", "cpu:0"])
@@ -145,7 +164,32 @@ def test_uploads_under_way_lie_where_the_sweeper_reaches_them(tmp_path: Path) ->
 
 def test_https_secures_the_cookies(tmp_path: Path) -> None:
     assert value(tmp_path, "SESSION_COOKIE_SECURE") == "False"
-    assert value(tmp_path, "SESSION_COOKIE_SECURE", FRAMEVOTE_HTTPS="1") == "True"
+    for cookie in ("SESSION", "CSRF"):
+        assert value(tmp_path, f"{cookie}_COOKIE_SECURE", FRAMEVOTE_HTTPS="1") == "True"
+        name = value(tmp_path, f"{cookie}_COOKIE_NAME", FRAMEVOTE_HTTPS="1")
+        assert name.startswith("__Host-"), "browsers let no other host set it"
+
+
+PRODUCTION = {
+    "FRAMEVOTE_HTTPS": "1",
+    "ALLOWED_HOSTS": "videos.example.org",
+    "CSRF_TRUSTED_ORIGINS": "https://videos.example.org",
+    "SECRET_KEY": "fR4me-" * 12,
+}
+
+
+def test_djangos_own_review_of_a_production_site_finds_nothing(tmp_path: Path) -> None:
+    done = manage(tmp_path, "check", "--deploy", "--fail-level=INFO", **PRODUCTION)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "System check identified no issues (1 silenced).\n"
+    careless = manage(tmp_path, "check", "--deploy", "--fail-level=INFO", DEBUG="1")
+    assert careless.returncode != 0, "the review looks"
+
+
+def test_hosts_below_this_one_may_go_without_tls(tmp_path: Path) -> None:
+    name = "SECURE_HSTS_INCLUDE_SUBDOMAINS"
+    assert value(tmp_path, name, **PRODUCTION) == "True"
+    assert value(tmp_path, name, **PRODUCTION, FRAMEVOTE_HSTS_SUBDOMAINS="0") == "False"
 
 
 def test_the_env_file_is_read_and_the_environment_comes_first(tmp_path: Path) -> None:

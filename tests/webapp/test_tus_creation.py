@@ -155,7 +155,7 @@ def test_metadata_is_decoded_as_it_was_encoded(pairs: dict[str, bytes]) -> None:
 def test_a_person_has_so_many_unfinished_uploads_and_no_more(client: Client, settings: Any) -> None:
     settings.FRAMEVOTE_MAX_OPEN_UPLOADS = 2
     first, second = begun(client), begun(client)
-    assert code_of(begin(client)) == (429, "too_many_uploads")
+    assert code_of(begin(client)) == (429, "too_many_open_uploads")
     assert PartialUpload.objects.count() == 2
     other = Client()
     begun(other)
@@ -164,6 +164,16 @@ def test_a_person_has_so_many_unfinished_uploads_and_no_more(client: Client, set
     assert begin(client).status_code == 429
     end(client, second)
     begun(client)
+
+
+def test_an_upload_in_pieces_counts_as_one_upload_of_the_rate(
+    client: Client, settings: Any
+) -> None:
+    settings.FRAMEVOTE_UPLOAD_RATE = "1/hour"
+    assert begin(client).status_code == 201
+    refused = begin(client)
+    assert code_of(refused) == (429, "too_many_uploads")
+    assert int(refused["Retry-After"]) > 3000
 
 
 def test_what_the_disk_has_no_room_for_is_not_begun(

@@ -17,9 +17,16 @@ from django.http import HttpRequest
 from webapp.submissions import queue
 from webapp.submissions.models import Review, Submission
 
+from . import rates
+from .lockout import limit_attempts
+from .logout import clear_the_cache
 from .models import ApiToken
 
 admin.site.unregister(User)
+# The admin has doors of its own, which are to be what those of the pages are.
+admin.site.login = limit_attempts(rates.whose_address)(admin.site.login)  # type: ignore[method-assign]
+admin.site.password_change = limit_attempts(rates.whose)(admin.site.password_change)  # type: ignore[method-assign]
+admin.site.logout = clear_the_cache(admin.site.logout)  # type: ignore[method-assign]
 
 
 @admin.register(User)

@@ -1,24 +1,59 @@
-"""Whose wrong passwords are counted together (django-axes asks)."""
+"""What who guesses passwords is answered.
+
+django-axes counts wrong passwords for one account from one address. Rates count every
+attempt from an address whatever the account, and sign-ups with them; for the form that
+changes a password, attempts of the account.
+"""
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
-from django.conf import settings
-from django.http import HttpRequest
+from axes.helpers import get_cool_off
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+
+from webapp.submissions import wording
+
+from . import rates
+
+View = Callable[..., HttpResponseBase]
 
 
-def client_address(request: HttpRequest) -> str:
-    """The visitor's IP address; with ``FRAMEVOTE_HTTPS`` as the proxy in front saw it.
+def limit_attempts(who: Callable[[HttpRequest], str]) -> Callable[[View], View]:
+    """Answer 429 in place of the view when ``who`` sends its form too often."""
 
-    The proxy appends the address to ``X-Forwarded-For``. What stands before the last
-    comma came from outside, where anybody can write what they like.
-    """
-    peer = str(request.META.get("REMOTE_ADDR", ""))
-    if not settings.FRAMEVOTE_HTTPS:
-        return peer
-    seen = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    try:
-        return str(ipaddress.ip_address(seen))
-    except ValueError:
-        return peer
+    def limit(view: View) -> View:
+        @wraps(view)
+        def limited(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if request.method not in ("GET", "HEAD", "OPTIONS"):
+                try:
+                    rates.take(rates.LOGIN, who(request))
+                except rates.TooMany as error:
+                    return _closed(request, error.sentence, error.retry_after_s)
+            return view(request, *args, **kwargs)
+
+        return limited
+
+    return limit
+
+
+def locked(request: HttpRequest, *_: Any) -> HttpResponse:
+    """What django-axes answers when the password of an account was wrong too often."""
+    cool_off = get_cool_off(request)
+    assert cool_off is not None, "AXES_COOLOFF_TIME is set"  # noqa: S101
+    seconds = int(cool_off.total_seconds())
+    return _closed(
+        request,
+        "The password was wrong too often, so logging in to this account from your address is "
+        f"closed for {wording.duration(seconds)}.",
+        seconds,
+    )
+
+
+def _closed(request: HttpRequest, sentence: str, seconds: int) -> HttpResponse:
+    answer = render(request, "accounts/locked.html", {"sentence": sentence}, status=429)
+    answer["Retry-After"] = str(seconds)
+    return answer

@@ -1,6 +1,6 @@
-"""API tokens: several named ones per account, stored only as hashes.
+"""API tokens, several named ones per account, stored only as hashes; and allowances.
 
-The secret exists twice: on the page that shows it once, and with its holder.
+A secret exists twice: on the page that shows it once, and with its holder.
 A token is 256 random bits, so a plain SHA-256 is enough: there is nothing to
 guess, and every request can look it up through the index.
 """
@@ -73,6 +73,21 @@ class ApiToken(models.Model):
         ApiToken.objects.filter(
             Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_PRECISION), pk=self.pk
         ).update(last_used_at=now)
+
+
+class Allowance(models.Model):
+    """How much of a rate somebody has used; ``rates.py`` writes and reads it."""
+
+    KEY_LENGTH = 100
+
+    key = models.CharField(max_length=KEY_LENGTH, primary_key=True)
+    paid_at = models.FloatField(
+        db_index=True,
+        help_text="Unix time at which all that was taken counts as paid back.",
+    )
+
+    def __str__(self) -> str:
+        return self.key
 
 
 def digest_of(secret: str) -> str:

@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -18,22 +19,28 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from webapp.submissions.ownership import mine
 
+from . import rates
 from .forms import SignUpForm
+from .lockout import limit_attempts
 
 # With two backends configured, a log-in has to say which of them knows the account.
 _BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
+@method_decorator(limit_attempts(rates.whose_address), name="dispatch")
 class LogIn(auth_views.LoginView):
     """Log in; what the browser uploaded before moves along (``signals.py``)."""
 
+    http_method_names = ("get", "head", "post")
     template_name = "accounts/login.html"
     redirect_authenticated_user = True
 
 
+@method_decorator(limit_attempts(rates.whose), name="dispatch")
 class PasswordChange(auth_views.PasswordChangeView):
     """Change the password; other sessions of the account end."""
 
+    http_method_names = ("get", "head", "post")
     template_name = "accounts/password_change.html"
     success_url = reverse_lazy("accounts:account")
 
@@ -45,6 +52,7 @@ class PasswordChange(auth_views.PasswordChangeView):
 @sensitive_post_parameters("password1", "password2")
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
+@limit_attempts(rates.whose_address)
 def signup(request: HttpRequest) -> HttpResponse:
     """Make an account and log in with it."""
     if request.user.is_authenticated:

@@ -18,6 +18,8 @@ from rest_framework.parsers import BaseParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from webapp.accounts import rates
+
 from . import api_errors, model_cards, queue
 from .api_base import ApiViewSet, responses
 from .api_errors import Conflict
@@ -70,6 +72,8 @@ class SubmissionViewSet(ApiViewSet):
         responses=responses({201: SubmissionDetailSerializer}, 400, 401, 403, 413, 415),
     )
     def create(self, request: Request) -> Response:
+        # Before the body of a program is read; a browser's was, for its CSRF token.
+        rates.take(rates.UPLOAD, rates.whose(request))
         files = request.FILES.getlist(FIELD)
         if not files:
             raise UploadRejected("no_file", f"Send one video file in the field “{FIELD}”.")
@@ -138,6 +142,7 @@ class SubmissionViewSet(ApiViewSet):
         submission = _my_submission(request, pk)
         form = RerunSerializer(data=request.data)
         form.is_valid(raise_exception=True)
+        rates.take(rates.UPLOAD, rates.whose(request))
         try:
             queue.enqueue(submission, sampling=form.validated_data.get("sampling"))
         except queue.AlreadyActive as error:

@@ -12,7 +12,11 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
+
+from webapp.accounts import rates
 
 from . import api_errors
 from .api_auth import BrowserAuthentication, MayUseApi, TokenAuthentication
@@ -30,15 +34,15 @@ ERRORS: Mapping[int, str] = {
     413: "The file is larger than this site allows, or the piece than was announced.",
     415: "The body is of a type that is not accepted here.",
     423: "Another request is writing to this upload.",
-    429: "There are too many unfinished uploads.",
+    429: "More than this site answers or takes; the header Retry-After says how long to wait.",
     460: "The piece does not match its checksum, and nothing of it was kept.",
     507: "The disk is full.",
 }
 
 
 def responses(success: Mapping[int, Any], *errors: int) -> dict[int, Any]:
-    """All answers of an operation, for its description."""
-    failures = {code: OpenApiResponse(ErrorSerializer, ERRORS[code]) for code in errors}
+    """All answers of an operation, for its description; every one is limited."""
+    failures = {code: OpenApiResponse(ErrorSerializer, ERRORS[code]) for code in (*errors, 429)}
     return {**success, **failures}
 
 
@@ -59,6 +63,14 @@ class AlwaysJson(BaseContentNegotiation):
         return only, only.media_type or "application/json"
 
 
+class ApiRate(BaseThrottle):
+    """So many requests of an account, or of an address without one."""
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        rates.take(rates.API, rates.whose(request))
+        return True
+
+
 class ApiViewSet(ViewSet):
     """What all parts of the API share; nothing is left to project-wide defaults."""
 
@@ -68,7 +80,7 @@ class ApiViewSet(ViewSet):
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = AlwaysJson
     metadata_class = None
-    throttle_classes = ()
+    throttle_classes = (ApiRate,)
     versioning_class = None
     schema = AutoSchema()
 

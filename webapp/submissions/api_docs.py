@@ -5,9 +5,15 @@ Both are public: they say how to ask, not what is stored.
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
+
+from . import api_errors
+from .api_base import ApiRate
 
 
 class SchemaView(SpectacularAPIView):
@@ -15,6 +21,10 @@ class SchemaView(SpectacularAPIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = (ApiRate,)  # It is put together anew for every request.
+
+    def get_exception_handler(self) -> Any:
+        return api_errors.handle
 
 
 class DocsView(SpectacularSwaggerSplitView):
@@ -47,7 +57,7 @@ class BrowserScheme(OpenApiAuthenticationExtension):
         return {
             "type": "apiKey",
             "in": "cookie",
-            "name": "sessionid",
+            "name": settings.SESSION_COOKIE_NAME,
             "description": "A browser's session, signed in or anonymous. Unsafe requests also "
             "need its CSRF token in the header X-CSRFToken.",
         }

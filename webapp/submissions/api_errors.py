@@ -19,6 +19,8 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as rest_framework_handler
 
+from webapp.accounts.rates import TooMany
+
 from .uploads import UploadRejected
 
 logger = logging.getLogger("django.request")
@@ -39,7 +41,7 @@ _UPLOAD_STATUSES = {
     "unsupported_version": status.HTTP_412_PRECONDITION_FAILED,
     "too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
     "upload_locked": status.HTTP_423_LOCKED,
-    "too_many_uploads": status.HTTP_429_TOO_MANY_REQUESTS,
+    "too_many_open_uploads": status.HTTP_429_TOO_MANY_REQUESTS,
     "wrong_checksum": 460,  # Of tus's own.
     "disk_full": status.HTTP_507_INSUFFICIENT_STORAGE,
 }
@@ -62,6 +64,12 @@ def handle(exception: Exception, context: Mapping[str, Any]) -> Response | None:
     if isinstance(exception, UploadRejected):
         return Response(
             error_body(exception.code, exception.sentence), status=upload_status(exception.code)
+        )
+    if isinstance(exception, TooMany):
+        return Response(
+            error_body(exception.code, exception.sentence),
+            status=status.HTTP_429_TOO_MANY_REQUESTS,
+            headers={"Retry-After": str(exception.retry_after_s)},
         )
     if isinstance(exception, Http404):
         exception = exceptions.NotFound(NOT_FOUND_SENTENCE)

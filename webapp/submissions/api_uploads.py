@@ -20,6 +20,8 @@ from rest_framework import exceptions, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from webapp.accounts import rates
+
 from . import partial_uploads, tus
 from .api_base import ApiViewSet, responses
 from .models import PartialUpload
@@ -114,6 +116,7 @@ class PartialUploadViewSet(ApiViewSet):
     def create(self, request: Request) -> Response:
         tus.check_extensions(request.headers)
         pairs = tus.metadata(request.headers)
+        rates.take(rates.UPLOAD, rates.whose(request))
         upload = partial_uploads.create(
             name=tus.text(pairs, "filename"),
             length=tus.whole_number(request.headers, "Upload-Length"),

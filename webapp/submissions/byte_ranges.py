@@ -2,7 +2,7 @@
 
 Browsers seek in a video with these requests, and Safari plays nothing without
 them. Several ranges in one request are answered with the whole file, which the
-RFC allows.
+RFC allows and no player asks for.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
 
 from django.core.files.base import File
-from django.http import (
-    HttpRequest,
-    HttpResponse,
-    HttpResponseBase,
-    HttpResponseNotModified,
-    StreamingHttpResponse,
-)
-from django.utils.http import content_disposition_header, parse_etags
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.cache import get_conditional_response
+from django.utils.http import content_disposition_header, http_date, parse_http_date_safe
 
 CHUNK = 256 * 1024
-_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
+_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'none'"
 """Enough for a browser's own page around a picture or a video, and for nothing in the file."""
 
 # Eighteen digits count any file's bytes; Python refuses to read thousands.
@@ -74,31 +71,37 @@ def serve(
     *,
     content_type: str,
     etag: str,
+    last_modified: datetime,
     cache_control: str,
     filename: str = "",
     as_attachment: bool = False,
 ) -> HttpResponseBase:
     """The file, or the range asked for, streamed in chunks; closes the file.
 
-    ``etag`` is a strong validator, without its quotes.
+    ``etag`` is given without its quotes. Both validators are strong: a file is written
+    once and never again.
     """
-    quoted = f'"{etag}"'
+    known = _Validators(f'"{etag}"', int(last_modified.timestamp()))
     size = stored.size
     headers = {
         "Accept-Ranges": "bytes",
-        "ETag": quoted,
+        "ETag": known.etag,
+        "Last-Modified": http_date(known.last_modified),
         "Cache-Control": cache_control,
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": _POLICY,
+        "Cross-Origin-Resource-Policy": "same-origin",
     }
-    disposition = content_disposition_header(as_attachment, filename)
-    if disposition:
+    if disposition := content_disposition(as_attachment, filename):
         headers["Content-Disposition"] = disposition
-    if _is_known(request, quoted):
+    instead = get_conditional_response(request, known.etag, known.last_modified)
+    if instead is not None:
         stored.close()
-        return HttpResponseNotModified(headers=headers)
+        for name, value in headers.items():
+            instead[name] = value
+        return instead
     try:
-        wanted = _wanted_range(request, quoted, size)
+        wanted = _wanted_range(request, known, size)
     except Unsatisfiable:
         stored.close()
         headers["Content-Range"] = f"bytes */{size}"
@@ -116,21 +119,39 @@ def serve(
     )
 
 
-def _wanted_range(request: HttpRequest, etag: str, size: int) -> ByteRange | None:
+def content_disposition(as_attachment: bool, filename: str) -> str | None:
+    """The header for a name, or None without need of one.
+
+    Some browsers decode a percent sign in the plain form (RFC 6266, appendix D), and with
+    it what was taken out of the name; the extended form means what it says.
+    """
+    if "%" not in filename:
+        return content_disposition_header(as_attachment, filename)
+    kind = "attachment" if as_attachment else "inline"
+    return f"{kind}; filename*=utf-8''{quote(filename)}"
+
+
+@dataclass(frozen=True)
+class _Validators:
+    """What tells this file from an earlier one: the tag in quotes, the time since the epoch."""
+
+    etag: str
+    last_modified: int
+
+    def match(self, condition: str) -> bool:
+        """Whether ``If-Range`` is about this file: the same tag, or the very same second."""
+        return condition == self.etag or parse_http_date_safe(condition) == self.last_modified
+
+
+def _wanted_range(request: HttpRequest, known: _Validators, size: int) -> ByteRange | None:
     """``Range``, unless ``If-Range`` says the client's copy is of another file."""
     header = request.headers.get("Range", "")
     condition = request.headers.get("If-Range")
     if not header or request.method != "GET":
         return None
-    if condition is not None and condition.strip() != etag:
+    if condition is not None and not known.match(condition.strip()):
         return None
     return parse_range(header, size)
-
-
-def _is_known(request: HttpRequest, etag: str) -> bool:
-    """Whether ``If-None-Match`` names this file; the comparison is the weak one."""
-    known = parse_etags(request.headers.get("If-None-Match", ""))
-    return "*" in known or etag in (tag.removeprefix("W/") for tag in known)
 
 
 class _Chunks:

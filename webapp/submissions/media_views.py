@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from .access import account_if_demanded
 from .byte_ranges import serve
-from .file_types import content_type
+from .file_types import PLAYED_BY_BROWSERS, content_type, extension
 from .models import Face, media_storage
 from .ownership import visible_to
 
@@ -26,7 +26,10 @@ _THUMBNAIL_CACHE = "private, max-age=31536000, immutable"
 @require_safe
 @account_if_demanded
 def video(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
-    """The uploaded file, whole or in ranges; ``?download`` saves it under its own name."""
+    """The uploaded file, whole or in ranges; ``?download`` saves it under its own name.
+
+    What no browser plays is only ever saved.
+    """
     submission = get_object_or_404(visible_to(request), pk=pk)
     name = str(submission.video.name)
     try:
@@ -38,9 +41,10 @@ def video(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
         stored,
         content_type=content_type(name),
         etag=submission.sha256,
+        last_modified=submission.created_at,
         cache_control=_VIDEO_CACHE,
         filename=submission.original_name,
-        as_attachment="download" in request.GET,
+        as_attachment="download" in request.GET or extension(name) not in PLAYED_BY_BROWSERS,
     )
 
 
@@ -64,5 +68,6 @@ def thumbnail(request: HttpRequest, pk: uuid.UUID, number: int) -> HttpResponseB
         stored,
         content_type="image/jpeg",
         etag=f"{pk}-{number}",
+        last_modified=face.analysis.finished_at or face.analysis.created_at,
         cache_control=_THUMBNAIL_CACHE,
     )

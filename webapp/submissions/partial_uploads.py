@@ -93,7 +93,7 @@ def create(
     if PartialUpload.objects.open().filter(owner=owner, visitor=visitor).count() > most:
         upload.delete()
         raise UploadRejected(
-            "too_many_uploads",
+            "too_many_open_uploads",
             f"You have {most} unfinished uploads already. Finish or cancel one of them first.",
         )
     return upload

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib import messages
@@ -17,6 +17,8 @@ from django.shortcuts import redirect, render
 from django.utils.html import format_html
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
+
+from webapp.accounts import rates
 
 from . import presentation
 from .access import account_if_demanded
@@ -33,6 +35,8 @@ from .uploads import (
     receive,
 )
 
+Answer = TypeVar("Answer", bound=HttpResponse)
+
 _NOTHING_CHOSEN = UploadRejected("no_file", "Choose at least one video first.")
 
 
@@ -41,7 +45,7 @@ class Refusal:
     """A file that was not taken, and why."""
 
     name: str
-    error: UploadRejected
+    error: UploadRejected | rates.TooMany
 
 
 @csrf_exempt
@@ -50,14 +54,15 @@ def upload(request: HttpRequest) -> HttpResponseBase:
 
     The check reads the form, and with it the files, so the cap has to come first.
     """
-    cap_uploads(request, settings.FRAMEVOTE_MAX_FILES_PER_UPLOAD)
-    return _upload(request)
+    spent = _nothing_left(request) if request.method == "POST" else None
+    cap_uploads(request, 0 if spent else settings.FRAMEVOTE_MAX_FILES_PER_UPLOAD)
+    return _upload(request, spent)
 
 
 @csrf_protect
 @require_http_methods(["GET", "HEAD", "POST"])
 @account_if_demanded
-def _upload(request: HttpRequest) -> HttpResponse:
+def _upload(request: HttpRequest, spent: rates.TooMany | None) -> HttpResponse:
     if request.method != "POST":
         if request.method == "GET" and not request.user.is_authenticated:
             visitor_id(request, create=True)
@@ -68,9 +73,9 @@ def _upload(request: HttpRequest) -> HttpResponse:
         # Not on the form of this answer: a log-in has exchanged its CSRF key too.
         messages.error(request, error.sentence)
         return redirect("submissions:upload")
-    taken, refused = _receive_all(request, owner)
+    taken, refused = _receive_all(request, owner, spent)
     if not taken:
-        return _render(request, refused, status=400)
+        return _with_reason(_render(request, refused), refused)
     if not refused and len(taken) == 1:
         return redirect(taken[0])
     for submission in taken:
@@ -91,10 +96,12 @@ def _upload(request: HttpRequest) -> HttpResponse:
 
 
 def _receive_all(
-    request: HttpRequest, owner: dict[str, Any]
+    request: HttpRequest, owner: dict[str, Any], spent: rates.TooMany | None
 ) -> tuple[Sequence[Submission], Sequence[Refusal]]:
     """Every file on its own: a bad one does not take a good one with it."""
     files = request.FILES.getlist(FIELD)
+    if spent:
+        return [], [Refusal("", spent)]
     if not files:
         return [], [Refusal("", _NOTHING_CHOSEN)]
     try:
@@ -106,10 +113,20 @@ def _receive_all(
     refused: list[Refusal] = []
     for file in files:
         try:
+            rates.take(rates.UPLOAD, rates.whose(request))
             taken.append(receive(file, sampling=sampling, **owner))
-        except UploadRejected as error:
+        except (UploadRejected, rates.TooMany) as error:
             refused.append(Refusal(clean_name(file.name or ""), error))
     return taken, refused
+
+
+def _nothing_left(request: HttpRequest) -> rates.TooMany | None:
+    """Why nothing more is taken from this person for now, if so."""
+    try:
+        rates.check(rates.UPLOAD, rates.whose(request))
+    except rates.TooMany as error:
+        return error
+    return None
 
 
 def _sampling(request: HttpRequest) -> str:
@@ -119,9 +136,17 @@ def _sampling(request: HttpRequest) -> str:
     return str(form.cleaned_data["sampling"])
 
 
-def _render(
-    request: HttpRequest, refused: Sequence[Refusal] = (), status: int = 200
-) -> HttpResponse:
+def _with_reason(answer: Answer, refused: Sequence[Refusal]) -> Answer:
+    """The answer with the status of an upload of which nothing was taken."""
+    answer.status_code = 400
+    for refusal in refused:
+        if isinstance(refusal.error, rates.TooMany):
+            answer.status_code = 429
+            answer["Retry-After"] = str(refusal.error.retry_after_s)
+    return answer
+
+
+def _render(request: HttpRequest, refused: Sequence[Refusal] = ()) -> HttpResponse:
     context = {
         "refused": refused,
         "limits": presentation.limits(),
@@ -132,4 +157,4 @@ def _render(
         "sampling": request.POST.get("sampling") or settings.FRAMEVOTE_SAMPLING,
         "session_days": settings.SESSION_COOKIE_AGE // 86400,
     }
-    return render(request, "submissions/upload.html", context, status=status)
+    return render(request, "submissions/upload.html", context)

@@ -14,8 +14,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
+
+from webapp.accounts import rates
 
 from . import listing, model_cards, presentation, queue, wording
 from .access import account_if_demanded
@@ -83,6 +85,7 @@ def status(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return render(request, "submissions/_status.html", context)
 
 
+@require_http_methods(["GET", "HEAD", "POST"])
 @account_if_demanded
 def delete(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Ask, then delete the video, its analyses and their evidence."""
@@ -107,9 +110,12 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         messages.error(request, "There is no such sampling level.")
         return redirect(submission)
     try:
+        rates.take(rates.UPLOAD, rates.whose(request))
         queue.enqueue(submission, sampling=form.cleaned_data["sampling"])
     except queue.AlreadyActive:
         messages.info(request, "An analysis of this video is under way already.")
+    except rates.TooMany as error:
+        messages.error(request, error.sentence)
     return redirect(submission)
 
 
