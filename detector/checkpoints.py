@@ -9,7 +9,6 @@ Importing this module does not import TensorFlow; loading a checkpoint does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.checkpoint_files import read_arrays, write_arrays, write_json
 from detector.domain import CheckpointId, Image, Label
-from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint
+from detector.errors import BadCheckpoint, NoCheckpoint
 from detector.preprocessing import CROP_SIDE, to_network_input
 from detector.voting import Thresholds, calibrated
 
@@ -236,7 +236,7 @@ def load(name: str = "default", device: str = "CPU:0") -> LoadedCheckpoint:
     """
     folder = find(name)
     metadata = read_metadata(folder)
-    weights = _read_verified(folder, metadata.sha256)
+    weights = read_arrays(folder / WEIGHTS, metadata.sha256)
 
     import tensorflow as tf
 
@@ -320,7 +320,7 @@ def save(
         "limits": list(limits),
         "versions": dict(versions or {}),
     }
-    _write_json(folder / METADATA, metadata)
+    write_json(folder / METADATA, metadata)
     return folder
 
 
@@ -347,7 +347,7 @@ def update(folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Change entries of a saved checkpoint's metadata; returns all of it."""
     path = folder / METADATA
     changed = json.loads(path.read_text(encoding="utf-8")) | dict(changes)
-    _write_json(path, changed)
+    write_json(path, changed)
     return changed
 
 
@@ -360,46 +360,8 @@ def rewrite(
 
     Figures that were measured before go: they are not those of this checkpoint any more.
     """
-    metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    sha256 = read_metadata(folder).sha256
     if arrays:
-        changed_arrays = _read_verified(folder, metadata["sha256"]) | dict(arrays)
-        metadata["sha256"] = write_arrays(folder / WEIGHTS, changed_arrays)
-    update(folder, dict(changes) | {"sha256": metadata["sha256"], "metrics": []})
-
-
-def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    """Write a safetensors file, at once or not at all; returns its SHA-256."""
-    from safetensors.numpy import save
-
-    # Not save_file, which lets nobody but the file's owner read it.
-    content = save(dict(arrays))
-    _write(path, content)
-    return hashlib.sha256(content).hexdigest()
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    _write(path, text.encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
-def _read_verified(folder: Path, expected: str) -> dict[str, npt.NDArray[Any]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        content = (folder / WEIGHTS).read_bytes()
-    except OSError as error:
-        raise NoCheckpoint(f"{folder} has no readable {WEIGHTS}: {error}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise ChecksumMismatch(f"{folder / WEIGHTS}: SHA-256 {found}, expected {expected}")
-    try:
-        return dict(load(content))
-    except SafetensorError as error:
-        raise BadCheckpoint(f"{folder / WEIGHTS}: {error}") from error
+        changed = read_arrays(folder / WEIGHTS, sha256) | dict(arrays)
+        sha256 = write_arrays(folder / WEIGHTS, changed)
+    update(folder, dict(changes) | {"sha256": sha256, "metrics": []})

@@ -11,12 +11,14 @@ best: ``selection``.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
@@ -129,7 +131,8 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
 
     Raises:
         DatasetError: data or starting weights cannot be had.
-        ValueError: settings that make no sense, or settings or sources that are not the folder's.
+        ValueError: settings that make no sense, settings or sources that are not the folder's,
+            or another process trains in it.
         FloatingPointError: the loss is no number any more.
     """
     about = _described(config)
@@ -149,12 +152,13 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
         model = start(config, beside)
         # Only now: settings or sources that begin nothing must not claim the folder.
         folder.mkdir(parents=True, exist_ok=True)
-        _remember(folder / CONFIG, about)
-        _remember(folder / SOURCES, sources)
-        past = history.History.of(folder)
-        for number, make in enumerate(batches):
-            _run_stage(config, number, model, folder, past, make, data.selection, workers)
-    return _export(config, model, folder, past, data, sources)
+        with _alone_in(folder):
+            _remember(folder / CONFIG, about)
+            _remember(folder / SOURCES, sources)
+            past = history.History.of(folder)
+            for number, make in enumerate(batches):
+                _run_stage(config, number, model, folder, past, make, data.selection, workers)
+            return _export(config, model, folder, past, data, sources)
 
 
 def _run_stage(
@@ -293,6 +297,21 @@ def _refuse_unequal_parts(config: Config, devices: int) -> None:
                 f"stage {stage.name!r}: batch_size must be a multiple of {devices}, so that as "
                 f"many GPUs get equal parts, got {stage.batch_size}"
             )
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Two processes with one history would each undo what the other does."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise ValueError(f"another process is training in {folder}") from error
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _refuse_another(path: Path, wanted: dict[str, Any], what: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detector import checkpoints
+from detector.checkpoint_files import write_arrays
 from detector.training.configuration import Network
 from detector.training.errors import DatasetError
 
@@ -88,7 +89,7 @@ def save_weights(model: keras.Model, path: Path) -> None:
     from detector.model import named_variables
 
     arrays = {key: np.array(variable.numpy()) for key, variable in named_variables(model)}
-    checkpoints.write_arrays(path, arrays)
+    write_arrays(path, arrays)
 
 
 def load_weights(model: keras.Model, path: Path) -> None:

@@ -248,7 +248,7 @@ def test_weights_of_steps_that_a_death_undid_are_not_the_best(
 def test_averaged_weights_are_what_is_scored_and_kept(
     data: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = with_stage(steps=3, average=0.15)
+    config = with_stage(steps=3, average=0.2, learning_rate=0.05)
     one = stage_run(config, tmp_path, data)
     kernel = kernel_of(one)
     values = [np.array(kernel.numpy())]
@@ -268,8 +268,8 @@ def test_averaged_weights_are_what_is_scored_and_kept(
     monkeypatch.setattr(fitting, "score", score)
     fit(one, config, data, tmp_path)
     average = values[0]
-    # At first less is kept than the setting says: 1/10, then 2/11.
-    for kept, value in zip((0.1, 0.15, 0.15), values[1:], strict=True):
+    # At first less is kept than the setting says.
+    for kept, value in zip((1 / 10, 2 / 11, 0.2), values[1:], strict=True):
         average = kept * average + (1 - kept) * value
     for name in (fitting.BEST, fitting.LAST):
         kept_weights = saved(tmp_path / "1-only" / name)[KERNEL]

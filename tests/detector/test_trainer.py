@@ -180,6 +180,18 @@ def test_a_run_folder_of_other_settings_is_refused(
     assert re.search("other settings: .*name", capsys.readouterr().err)
 
 
+def test_two_processes_do_not_train_in_one_folder(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    with trainer._alone_in(tmp_path / "run"):
+        assert trainer.run(arguments(tmp_path, FILE)) == 1
+    assert "another process is training" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "config.json").exists()
+    with trainer._alone_in(tmp_path / "run"):
+        pass
+
+
 def test_a_run_whose_sources_have_changed_is_refused(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

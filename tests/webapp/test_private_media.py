@@ -75,5 +75,6 @@ def test_logging_out_clears_what_the_browser_kept(admin_client: Client, theirs: 
     face = admin_client.get(f"/analyses/{theirs.pk}/faces/1.jpg")
     assert "max-age=31536000" in face["Cache-Control"]
     assert admin_client.post("/accounts/logout/")["Clear-Site-Data"] == '"cache"'
+    assert theirs.submission.owner
     admin_client.force_login(theirs.submission.owner)
     assert admin_client.post("/admin/logout/")["Clear-Site-Data"] == '"cache"'
