@@ -147,11 +147,8 @@ def ask_about_crops(
 def _crop(face: LabelledFace, damage: Damage | None) -> tuple[Image, int]:
     """The crop as the checkpoint takes it, and how large it was stored."""
     stored = face.image()
-    height, width = stored.shape[:2]
-    if height != width:
-        raise DatasetError(f"{face.row.path} is no square crop: {width}×{height}")
     shown = damage.crop(stored) if damage else stored
-    return shown if shown.shape[0] == CROP_SIDE else whole_crop(shown), height
+    return shown if shown.shape[0] == CROP_SIDE else whole_crop(shown), stored.shape[0]
 
 
 def _decided(item: Item, rules: Rules, asked: Sequence[tuple[Predictions, int]]) -> Outcome:

@@ -18,7 +18,9 @@ SUBMISSIONS = 20
 def test_nothing_is_lost_doubled_or_left_behind(backend: str, tmp_path: Path) -> None:
     if backend == "scaled" and _postgres_binaries() is None:
         pytest.skip("Postgres is not installed; install it with: apt install postgresql")
-    report = run(tmp_path, seed=7, submissions=SUBMISSIONS, workers=2, backend=backend, pause=1.0)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    report = run(folder, seed=7, submissions=SUBMISSIONS, workers=2, backend=backend, pause=1.0)
     print(report)
     assert report["wrong"] == []
     assert report["accepted"] == SUBMISSIONS

@@ -80,7 +80,7 @@ def test_crops_reach_the_network_as_300_pixels_and_damaged(dataset: Path) -> Non
 def test_a_crop_that_is_not_square_is_named(tmp_path: Path) -> None:
     folder = write_crops_of_videos(tmp_path / "cut", {"real/1.mp4": ("1", 1)})
     cv2.imwrite(str(folder / "real-1.mp4-0.jpg"), np.zeros((20, 30, 3), np.uint8))
-    with pytest.raises(DatasetError, match=r"real-1\.mp4-0\.jpg is no square crop: 30×20"):
+    with pytest.raises(DatasetError, match=r"real-1\.mp4-0\.jpg: a face crop is square, got 30×20"):
         asked(folder, [0.5])
 
 
