@@ -136,4 +136,6 @@ def test_the_examples_are_sound(path: Path) -> None:
         assert metadata.architecture["backbone_cut"] == config.network.cut
     made = re.findall(r"^#   python -m detector preprocess \S+ (\S+)", path.read_text(), re.M)
     crops = [(path.parent / folder).resolve() for folder in config.data.crops]
+    if path.stem == "starter":
+        made = ["dfdc-faces"]  # A data set of crops, which nothing has to make.
     assert crops == [ROOT / folder for folder in made]
