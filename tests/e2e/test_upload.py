@@ -121,6 +121,10 @@ def test_what_was_sent_whole_cannot_be_canceled_any_more(
     cancel = page.locator(".upload-cancel")
     expect(cancel).to_have_text("Cancel")
     expect(cancel).to_be_enabled()
+    for _ in range(600):
+        if held:
+            break
+        page.wait_for_timeout(100)  # The piece follows the answer to the beginning.
     page.evaluate("window.sentWhole()")
     expect(page.locator(".upload-note")).to_have_text("Checking the file…")
     expect(cancel).to_be_disabled()
