@@ -191,9 +191,10 @@ def test_what_a_proxy_did_not_say_is_not_believed(client: Client, alice: User) -
         "/submissions/{pk}/?analysis=" + "9" * 30,
     ],
 )
-def test_a_strange_path_leads_nowhere(client: Client, theirs: Analysis, path: str) -> None:
-    assert theirs.submission.owner
-    client.force_login(theirs.submission.owner)
+def test_a_strange_path_leads_nowhere(
+    client: Client, alice: User, theirs: Analysis, path: str
+) -> None:
+    client.force_login(alice)
     answer = client.get(path.format(pk=theirs.submission_id, analysis=theirs.pk))
     assert answer.status_code == 404
 
@@ -226,10 +227,9 @@ def test_no_path_leads_to_another_site(client: Client, path: str) -> None:
 )
 @pytest.mark.parametrize("address", ["/submissions/", "/api/v1/submissions/", "/models/"])
 def test_a_strange_question_is_no_error_of_ours(
-    client: Client, theirs: Analysis, address: str, query: str
+    client: Client, alice: User, theirs: Analysis, address: str, query: str
 ) -> None:
-    assert theirs.submission.owner
-    client.force_login(theirs.submission.owner)
+    client.force_login(alice)
     answer = client.get(f"{address}?{query}")
     assert answer.status_code in (200, 400, 404)
     if address.startswith("/api/") and answer.status_code != 200:

@@ -24,9 +24,12 @@ from .models import ApiToken
 
 admin.site.unregister(User)
 # The admin has doors of its own, which are to be what those of the pages are.
-admin.site.login = limit_attempts(rates.whose_address)(admin.site.login)  # type: ignore[method-assign,assignment]
-admin.site.password_change = limit_attempts(rates.whose)(admin.site.password_change)  # type: ignore[method-assign,assignment]
-admin.site.logout = clear_the_cache(admin.site.logout)  # type: ignore[method-assign,assignment]
+for _door, _guard in (
+    ("login", limit_attempts(rates.whose_address)),
+    ("password_change", limit_attempts(rates.whose)),
+    ("logout", clear_the_cache),
+):
+    setattr(admin.site, _door, _guard(getattr(admin.site, _door)))
 
 
 @admin.register(User)
