@@ -28,7 +28,7 @@ UPLOAD, LOGIN, API = "upload", "login", "api"
 
 _WORDS = {
     UPLOAD: ("too_many_uploads", "You have uploaded or run as much as this site takes for now."),
-    LOGIN: ("too_many_attempts", "There were too many attempts from your address."),
+    LOGIN: ("too_many_attempts", "There were too many attempts in a short time."),
     API: ("too_many_requests", "You have asked more often than this site answers."),
 }
 
