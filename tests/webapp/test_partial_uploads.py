@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -133,6 +134,23 @@ def test_a_limit_that_was_lowered_meanwhile_holds(client: Client, settings: Any)
     assert nothing_is_left()
 
 
+def test_the_bytes_are_on_the_disk_before_the_row_speaks_of_them(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    fsync = os.fsync
+
+    def look(file: int) -> None:
+        fsync(file)
+        seen.append((os.fstat(file).st_size, PartialUpload.objects.get().offset))
+
+    monkeypatch.setattr(os, "fsync", look)
+    address = begun(client)
+    send(client, address, VIDEO[:1000])
+    send(client, address, VIDEO[1000:], offset=1000)
+    assert seen == [(1000, 0), (len(VIDEO), 1000)]
+
+
 @pytest.mark.parametrize("where", ["enqueue", "complete"])
 def test_a_database_that_fails_at_the_end_costs_the_last_piece_only(
     client: Client, monkeypatch: pytest.MonkeyPatch, where: str
@@ -172,7 +190,7 @@ def test_a_full_disk_is_said_and_loses_nothing_that_was_kept(
     if at == "write":
         monkeypatch.setattr(partial_uploads, "_write_all", full)
     elif at == "sync":
-        monkeypatch.setattr(partial_uploads.os, "fsync", full)
+        monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(Path, "hardlink_to", full)
         monkeypatch.setattr(shutil, "copyfile", full)
