@@ -12,6 +12,9 @@ const CHECKING_MS = 10 * 60_000; // The server reads a large file once more befo
 const PASSING = new Set([0, 408, 409, 423, 425, 500, 502, 503, 504]);
 const GONE = new Set([404, 410]);
 
+/** What the site calls the cookie depends on whether it is served over HTTPS. */
+const CSRF_COOKIE = document.querySelector("[data-csrf-cookie]").dataset.csrfCookie;
+
 /** The server will not take this file, and asking again would not help. */
 export class Refused extends Error {
   constructor(sentence, { code = "", status = 0 } = {}) {
@@ -24,11 +27,12 @@ export class Refused extends Error {
 /** `pause` or `end` was called. */
 export class Stopped extends Error {}
 
-/** The request may go well another time. */
+/** The request may go well another time, after so many seconds if the server says so. */
 class Failed extends Error {
-  constructor(status) {
+  constructor({ status, retryAfter }) {
     super(`status ${status}`);
     this.isLine = status === 0; // Nothing came back at all.
+    this.least = retryAfter;
   }
 }
 
@@ -70,7 +74,7 @@ export class Upload {
         this.isInStep = false;
         await this.#checkFile();
         failures += 1;
-        await this.#wait(failures, error.isLine);
+        await this.#wait(failures, error);
       }
     }
     return this.submission;
@@ -161,9 +165,10 @@ export class Upload {
     }
   }
 
-  async #wait(failures, isLine) {
+  async #wait(failures, { isLine, least }) {
     const longest = Math.min(FIRST_WAIT_S * 2 ** (failures - 1), LONGEST_WAIT_S);
-    const seconds = longest * (0.75 + Math.random() / 4); // Not everybody at the same moment.
+    // Not everybody at the same moment.
+    const seconds = Math.max(least, longest * (0.75 + Math.random() / 4));
     this.on.waiting(Math.ceil(seconds), isLine);
     await new Promise((resolve) => {
       const timer = setTimeout(resolve, seconds * 1000);
@@ -227,8 +232,9 @@ function talk(method, address, headers = {}, { body = null, progress, sent, star
       clearTimeout(timer);
       const { status } = request;
       if (status >= 200 && status < 300) resolve(request);
-      else if (PASSING.has(status)) reject(new Failed(status));
-      else reject(refusal(request));
+      else if (PASSING.has(status) || retryAfter(request)) {
+        reject(new Failed({ status, retryAfter: retryAfter(request) }));
+      } else reject(refusal(request));
     });
     request.open(method, address);
     request.setRequestHeader("Tus-Resumable", VERSION);
@@ -238,6 +244,11 @@ function talk(method, address, headers = {}, { body = null, progress, sent, star
     giveUpAfter(SILENCE_MS);
     request.send(body);
   });
+}
+
+/** Seconds; 0 where the server names none. */
+function retryAfter(request) {
+  return Number(request.getResponseHeader("Retry-After")) || 0;
 }
 
 function refusal(request) {
@@ -263,7 +274,8 @@ function sentence(status, { code, message }) {
 
 /** Read anew for every request: a log-in in another tab changes it. */
 function csrfToken() {
-  return /(?:^|; )csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
+  const cookie = document.cookie.split("; ").find((one) => one.startsWith(`${CSRF_COOKIE}=`));
+  return cookie?.slice(CSRF_COOKIE.length + 1) ?? "";
 }
 
 function encoded(metadata) {

@@ -287,6 +287,24 @@ def test_what_can_be_mended_can_be_tried_again(page: Page, film: Path, sent: Sen
     assert sent.count("POST") == 1
 
 
+def test_a_server_that_asks_for_patience_gets_it(page: Page, film: Path, sent: Sent) -> None:
+    busy = {"error": {"code": "too_many_requests", "message": "Too often."}}
+    answers = [429]
+
+    def once(route: Route) -> None:
+        if route.request.method == "PATCH" and answers:
+            route.fulfill(status=answers.pop(), headers={"Retry-After": "3"}, json=busy)
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/uploads/*/", once)
+    start(page, film)
+    expect(page.locator(".upload-note")).to_have_text("The server is busy. Trying again in 3 s.")
+    page.wait_for_url("**/submissions/*/")
+    assert arrived(page, film)
+    assert sent.count("POST") == 1
+
+
 def status(page: Page, method: str, address: str) -> int:
     """Of a request as the page itself would make it."""
     return int(

@@ -177,6 +177,13 @@ def test_the_form_demands_its_csrf_key() -> None:
     assert answer.status_code == 302
 
 
+def test_the_script_is_told_where_its_csrf_key_is(client: Client, settings: Any) -> None:
+    settings.CSRF_COOKIE_NAME = "__Host-csrftoken"
+    page = client.get("/").content.decode()
+    assert 'data-csrf-cookie="__Host-csrftoken"' in page
+    assert "__Host-csrftoken" in client.cookies
+
+
 def test_where_an_account_is_demanded_visitors_are_sent_to_log_in(
     client: Client, settings: Any, alice: User
 ) -> None:

@@ -155,6 +155,7 @@ def _render(request: HttpRequest, refused: Sequence[Refusal] = ()) -> HttpRespon
         "formats": [extension[1:].upper() for extension in ALLOWED_EXTENSIONS],
         "sampling_levels": presentation.sampling_levels(),
         "sampling": request.POST.get("sampling") or settings.FRAMEVOTE_SAMPLING,
+        "csrf_cookie": settings.CSRF_COOKIE_NAME,
         "session_days": settings.SESSION_COOKIE_AGE // 86400,
     }
     return render(request, "submissions/upload.html", context)
