@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from detector.domain import Image
 from detector.preprocessing import crop_square
-from detector.training.compression import compress_h264, compress_jpeg
+from detector.training.compression import compress_h264, compress_jpeg, compress_mpeg1
 
 SMALLEST_SIDE = 64
 """Pixels that a crop is scaled down to at the least."""
@@ -31,7 +31,8 @@ SMALLEST_SIDE = 64
 class Augmentation:
     """Shares, 0 to 1, of the crops that each change happens to.
 
-    A crop is compressed once, so those of ``jpeg`` and ``h264`` together are 1 at most.
+    A crop is compressed once, so those of ``jpeg``, ``h264`` and ``mpeg1`` together are
+    1 at most.
     """
 
     pose: float = 1.0
@@ -43,15 +44,17 @@ class Augmentation:
     noise: float = 0.15
     jpeg: float = 0.3
     h264: float = 0.4
+    mpeg1: float = 0.1
 
     def __post_init__(self) -> None:
         for field in fields(self):
             share = getattr(self, field.name)
             if not 0 <= share <= 1:
                 raise ValueError(f"augmentation {field.name} is a share, 0 to 1, got {share}")
-        if self.jpeg + self.h264 > 1:
+        if self.jpeg + self.h264 + self.mpeg1 > 1:
             raise ValueError(
-                f"augmentation jpeg and h264 exclude each other, got {self.jpeg} and {self.h264}"
+                "augmentation jpeg, h264 and mpeg1 exclude each other, "
+                f"got {self.jpeg}, {self.h264} and {self.mpeg1}"
             )
 
 
@@ -82,9 +85,11 @@ def augment(image: Image, rng: np.random.Generator, shares: Augmentation) -> Ima
         image = to_bytes(image + rng.normal(0, rng.uniform(1, 8), image.shape))
     codec = rng.random()
     if codec < shares.h264:
-        image = _as_film(image, rng)
+        image = compress_h264(_film(image, rng), int(rng.integers(15, 39)))[-1]
     elif codec < shares.h264 + shares.jpeg:
         image = compress_jpeg(image, int(rng.integers(35, 96)))
+    elif codec < shares.h264 + shares.jpeg + shares.mpeg1:
+        image = compress_mpeg1(_film(image, rng), int(rng.integers(2, 13)))[-1]
     size = image.shape[0]
     side = size * scale
     middle = (size - side) / 2
@@ -142,13 +147,12 @@ def _shrink(image: Image, rng: np.random.Generator) -> Image:
     return np.asarray(cv2.resize(image, (side, side), interpolation=way), dtype=np.uint8)
 
 
-def _as_film(image: Image, rng: np.random.Generator) -> Image:
-    """The last of up to three frames that move by a pixel, so that it may be predicted
+def _film(image: Image, rng: np.random.Generator) -> list[Image]:
+    """Up to two frames moved by a pixel and then the picture, which a codec may so predict
     from others, as most frames of a video are."""
     even = image[: _even(image.shape[0]), : _even(image.shape[1])]
     moves = [tuple(move) for move in rng.integers(-1, 2, (int(rng.integers(0, 3)), 2))]
-    frames = [np.roll(even, move, (0, 1)) for move in moves]
-    return compress_h264([*frames, even], int(rng.integers(15, 39)))[-1]
+    return [*(np.roll(even, move, (0, 1)) for move in moves), even]
 
 
 def _even(side: int) -> int:

@@ -34,25 +34,41 @@ def compress_h264(images: Sequence[Image], crf: int) -> list[Image]:
     Raises:
         ValueError: no picture, an odd side, or sizes that differ.
     """
+    options = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency"}
+    return _compress_film(images, "libx264", "h264", options)
+
+
+def compress_mpeg1(images: Sequence[Image], quantizer: int) -> list[Image]:
+    """Pictures of one even size after MPEG-1 as a film: blocks of 8×8 and no deblocking.
+
+    Args:
+        quantizer: 1, the finest, to 31.
+
+    Raises:
+        ValueError: no picture, an odd side, or sizes that differ.
+    """
+    # No choice is left to the rate control.
+    options = {"qmin": str(quantizer), "qmax": str(quantizer)}
+    return _compress_film(images, "mpeg1video", "mpeg1video", options)
+
+
+def _compress_film(
+    images: Sequence[Image], encoder_name: str, decoder_name: str, options: dict[str, str]
+) -> list[Image]:
     import av
 
     shapes = {image.shape for image in images}
     if len(shapes) != 1:
-        raise ValueError(f"H.264 needs pictures of one size, got {sorted(shapes)}")
+        raise ValueError(f"a film needs pictures of one size, got {sorted(shapes)}")
     height, width, _ = shapes.pop()
     if height % 2 or width % 2:
-        raise ValueError(f"H.264 with 4:2:0 chroma needs even sides, got {width}×{height}")
-    encoder = av.CodecContext.create("libx264", "w")
+        raise ValueError(f"a film with 4:2:0 chroma needs even sides, got {width}×{height}")
+    encoder = av.CodecContext.create(encoder_name, "w")
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = "yuv420p"
     encoder.time_base = Fraction(1, 25)
     # One thread: how the work is divided changes the bits.
-    encoder.options = {
-        "crf": str(crf),
-        "preset": "veryfast",
-        "tune": "zerolatency",
-        "threads": "1",
-    }
+    encoder.options = {**options, "threads": "1"}
     packets = []
     for number, image in enumerate(images):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
@@ -60,7 +76,7 @@ def compress_h264(images: Sequence[Image], crf: int) -> list[Image]:
         frame.pts = number
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
-    decoder = av.CodecContext.create("h264", "r")
+    decoder = av.CodecContext.create(decoder_name, "r")
     decoder.thread_count = 1
     decoded = [frame for packet in packets for frame in decoder.decode(packet)]
     decoded += decoder.decode(None)

@@ -1,5 +1,6 @@
 """What training does to crops: augmentation, compression, self-blended images."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
 import cv2
@@ -8,8 +9,10 @@ import pytest
 
 from detector.preprocessing import CROP_SIDE, whole_crop
 from detector.training.augmentation import NO_AUGMENTATION, Augmentation, augment
-from detector.training.compression import compress_h264, compress_jpeg
+from detector.training.compression import compress_h264, compress_jpeg, compress_mpeg1
 from detector.training.self_blending import self_blend
+
+Compress = Callable[[Sequence[np.ndarray], int], list[np.ndarray]]
 
 SIDE = 224
 SHARES = [field.name for field in fields(Augmentation)]
@@ -71,7 +74,7 @@ def test_about_the_stated_share_of_crops_is_mirrored() -> None:
 
 @pytest.mark.parametrize(
     ("shares", "message"),
-    [({"blur": 1.5}, "blur"), ({"noise": -0.1}, "noise"), ({"jpeg": 0.6, "h264": 0.6}, "exclude")],
+    [({"blur": 1.5}, "blur"), ({"noise": -0.1}, "noise"), ({"jpeg": 0.6, "h264": 0.35}, "exclude")],
 )
 def test_impossible_shares_are_refused_by_name(shares: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -82,14 +85,16 @@ def test_stronger_compression_costs_more_of_the_picture() -> None:
     image = picture(3)
     jpeg = [error(compress_jpeg(image, quality), image) for quality in (95, 60, 10)]
     film = [error(compress_h264([image], crf)[0], image) for crf in (10, 23, 40)]
-    assert 0 < jpeg[0] < jpeg[1] < jpeg[2] < 30
-    assert 0 < film[0] < film[1] < film[2] < 30
+    old_film = [error(compress_mpeg1([image], step)[0], image) for step in (2, 8, 31)]
+    for errors in (jpeg, film, old_film):
+        assert 0 < errors[0] < errors[1] < errors[2] < 30
 
 
-def test_a_film_keeps_its_pictures_in_order_and_in_rgb() -> None:
+@pytest.mark.parametrize("compress", [compress_h264, compress_mpeg1])
+def test_a_film_keeps_its_pictures_in_order_and_in_rgb(compress: Compress) -> None:
     colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200)]
     flat = [np.full((64, 96, 3), colour, np.uint8) for colour in colours]
-    film = compress_h264(flat, 18)
+    film = compress(flat, 5)
     assert [image.shape for image in film] == [(64, 96, 3)] * 3
     assert [int(image[32, 48].argmax()) for image in film] == [0, 1, 2]
     for before, after in zip(flat, film, strict=True):
@@ -100,13 +105,17 @@ def test_a_film_keeps_its_pictures_in_order_and_in_rgb() -> None:
     ("shapes", "message"),
     [([], "one size"), ([(64, 64), (64, 66)], "one size"), ([(63, 64)], "even sides, got 64×63")],
 )
-def test_what_h264_cannot_take_is_refused(shapes: list[tuple[int, int]], message: str) -> None:
+@pytest.mark.parametrize("compress", [compress_h264, compress_mpeg1])
+def test_what_a_film_cannot_be_made_of_is_refused(
+    compress: Compress, shapes: list[tuple[int, int]], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        compress_h264([np.zeros((*shape, 3), np.uint8) for shape in shapes], 23)
+        compress([np.zeros((*shape, 3), np.uint8) for shape in shapes], 23)
 
 
-def test_a_crop_with_an_odd_side_can_be_augmented() -> None:
-    shares = replace(NO_AUGMENTATION, h264=1.0)
+@pytest.mark.parametrize("codec", ["h264", "mpeg1"])
+def test_a_crop_with_an_odd_side_can_be_augmented(codec: str) -> None:
+    shares = replace(NO_AUGMENTATION, **{codec: 1.0})
     crop = augment(picture(4, side=111), seeded(0), shares)
     assert crop.shape == (CROP_SIDE, CROP_SIDE, 3)
     assert error(crop, whole_crop(picture(4, side=111))) < 40
