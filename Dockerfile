@@ -40,7 +40,7 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
 CMD ["gunicorn", "webapp.wsgi:application", "--bind", "0.0.0.0:8000", \
      "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
      "--timeout", "60", "--graceful-timeout", "10", \
-     "--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--access-logfile", "-"]
+     "--worker-tmp-dir", "/dev/shm", "--no-control-socket"]
 
 
 FROM application AS cuda

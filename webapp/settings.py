@@ -10,11 +10,13 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from webapp import logs
 from webapp.environment import (
     LOOPBACK_HOSTS,
     a_rate,
@@ -47,6 +49,7 @@ FRAMEVOTE_HSTS_SUBDOMAINS = env.bool("FRAMEVOTE_HSTS_SUBDOMAINS", True)
 FRAMEVOTE_LOG_LEVEL = env.str(
     "FRAMEVOTE_LOG_LEVEL", "INFO", validate=one_of(("DEBUG", "INFO", "WARNING", "ERROR"))
 )
+FRAMEVOTE_LOG_FORMAT = env.str("FRAMEVOTE_LOG_FORMAT", "line", validate=one_of(logs.FORMATS))
 FRAMEVOTE_ALLOW_ANONYMOUS = env.bool("FRAMEVOTE_ALLOW_ANONYMOUS", True)
 FRAMEVOTE_ADMIN_USERNAME = env.str("FRAMEVOTE_ADMIN_USERNAME", "admin")
 FRAMEVOTE_ADMIN_PASSWORD = env.str("FRAMEVOTE_ADMIN_PASSWORD", "")
@@ -143,6 +146,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "webapp.request_log.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -325,21 +329,13 @@ SPECTACULAR_SETTINGS = {
 
 # Logging ---------------------------------------------------------------------
 
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": "{asctime} {levelname} {name} [{process}] {message}", "style": "{"},
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": FRAMEVOTE_LOG_LEVEL},
-    "loggers": {
-        "django": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
-        "django.server": {"handlers": [], "level": FRAMEVOTE_LOG_LEVEL, "propagate": True},
-        "axes": {"level": "WARNING"},
-        # At DEBUG they log statements with hashes and keys of sessions, and what pages are made
-        # from, forms with passwords included.
-        "django.db.backends": {"level": "INFO"},
-        "django.template": {"level": "INFO"},
-    },
-}
+LOGGING = logs.configuration(
+    FRAMEVOTE_LOG_FORMAT,
+    FRAMEVOTE_LOG_LEVEL,
+    secrets=[
+        SECRET_KEY,
+        FRAMEVOTE_ADMIN_PASSWORD,
+        str(DATABASES["default"].get("PASSWORD") or ""),
+        unquote(urlsplit(REDIS_URL).password or ""),
+    ],
+)

@@ -7,6 +7,8 @@ from django.urls import include, path
 
 from webapp import health
 
+handler500 = "webapp.error_pages.server_error"
+
 urlpatterns = [
     path("", include("webapp.submissions.urls")),
     path("accounts/", include("webapp.accounts.urls")),

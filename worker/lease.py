@@ -6,9 +6,11 @@ once a second, and at least every ``FRAMEVOTE_HEARTBEAT_SECONDS``.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -34,7 +36,9 @@ class LeaseKeeper:
         self._progress: tuple[str, int] = ("", 0)
         self._written: tuple[str, int] = ("", 0)
         self._held_at = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+        # In a copy of the context, so that its log lines name the analysis too.
+        run = partial(contextvars.copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -20,6 +20,7 @@ from django.core.management import call_command
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
+from webapp import logs
 from webapp.accounts import rates
 from webapp.submissions import partial_uploads, queue, storage
 from webapp.submissions.models import Analysis, PartialUpload, Submission
@@ -61,7 +62,8 @@ def sweep_until(stop: Event) -> None:
 def sweep() -> None:
     """Give back what lost workers held and announce what no message speaks of."""
     for analysis_id in queue.recover_expired():
-        logger.info("analysis %s: given back to the queue", analysis_id)
+        with logs.about_analysis(analysis_id):
+            logger.info("analysis %s: given back to the queue", analysis_id)
     announced = queue.reannounce()
     if announced:
         logger.info("announced %d waiting analyses again", announced)

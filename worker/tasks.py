@@ -26,6 +26,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from detector import AnalysisStopped, DetectorError, Limits, Sampling
+from webapp import logs
 from webapp.submissions import queue
 from webapp.submissions.models import Analysis
 from worker.celery import app
@@ -63,8 +64,8 @@ def analyze(self: Any, analysis_id: str) -> None:
 def run(lease: queue.Lease) -> None:
     """Run a claimed analysis to one of the ends listed above."""
     name = lease.analysis_id
-    logger.info("analysis %s: started", name)
-    with LeaseKeeper(lease) as keeper:
+    with logs.about_analysis(name), LeaseKeeper(lease) as keeper:
+        logger.info("analysis %s: started", name)
         try:
             published = _analyze_and_publish(lease, keeper)
             logger.info("analysis %s: %s", name, "published" if published else "lease lost")

@@ -70,6 +70,7 @@ def value(tmp_path: Path, show: str, **env: str) -> str:
         ("FRAMEVOTE_DEVICE", "cuda", "auto, cpu, gpu"),
         ("FRAMEVOTE_DEVICE", "GPU:", "auto, cpu, gpu"),
         ("FRAMEVOTE_LOG_LEVEL", "LOUD", "one of DEBUG"),
+        ("FRAMEVOTE_LOG_FORMAT", "xml", "one of line, json"),
         ("REDIS_URL", "localhost:6379", "redis://"),
         ("REDIS_URL", "redis://:pass#word@host/0", "percent-encoded"),
         ("REDIS_URL", "redis://[host/0", "redis://"),

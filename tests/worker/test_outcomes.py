@@ -6,6 +6,7 @@ detector are in ``test_worker_process.py``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.db import connection, connections
 from detector import AnalysisStopped
 from detector.domain import VideoResult
 from detector.errors import CannotDecode, ChecksumMismatch, NoCheckpoint
+from tests.servers import wait_until
 from tests.worker.results import a_result
 from webapp.submissions import queue
 from webapp.submissions.models import Analysis, State, Submission
@@ -95,6 +97,28 @@ def test_an_unforeseen_error_is_logged_and_tried_again(
     assert (ended.state, ended.attempts) == (State.QUEUED, 1)
     assert ended.last_reason == "internal: ValueError: a bug"
     assert "Traceback" in caplog.text
+
+
+def test_what_is_logged_during_a_run_names_its_analysis_from_every_thread(
+    analysis: Analysis,
+    detector_that: Callable[..., Scripted],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def lose_the_lease(should_stop: Callable[[], bool], on_progress: Any, **_: Any) -> VideoResult:
+        logging.getLogger("detector").warning("a strange frame")
+        queue.cancel(analysis.pk)
+        on_progress("detect", 0.5)
+        wait_until(should_stop, "the thread that keeps the lease notices")
+        raise AnalysisStopped
+
+    detector_that(lose_the_lease)
+    wake_up()
+    logging.getLogger("worker").warning("the next one")
+
+    about = {record.name: getattr(record, "analysis_id", "") for record in caplog.records}
+    named = {about["detector"], about["worker.tasks"], about["worker.lease"]}
+    assert named == {str(analysis.pk)}
+    assert about["worker"] == ""
 
 
 def test_an_error_that_stays_is_given_up(

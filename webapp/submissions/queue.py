@@ -107,6 +107,7 @@ def enqueue(submission: Submission, *, sampling: str | None = None) -> Analysis:
             raise  # Deleted meanwhile: another rule was broken than ours.
         raise AlreadyActive(f"submission {submission.pk} has an active analysis") from error
     _announce_on_commit(analysis.pk)
+    transaction.on_commit(lambda: _log(analysis.pk, "queued, of submission %s", submission.pk))
     return analysis
 
 
@@ -236,7 +237,7 @@ def recover_expired() -> list[uuid.UUID]:
         # The expiry is asked again in the UPDATE: a late heartbeat may have saved the lease.
         row = _held(lease).filter(lease_expires_at__lt=now)
         if _give_back(row, lease.analysis_id, LEASE_LOST):
-            logger.warning("analysis %s: %s went silent", lease.analysis_id, worker)
+            _log(lease.analysis_id, "%s went silent", worker, level=logging.WARNING)
             recovered.append(lease.analysis_id)
     return recovered
 
@@ -250,7 +251,7 @@ def recover_worker(worker_prefix: str, is_alive: Callable[[str], bool]) -> list[
     recovered = []
     for lease, worker in _leases(held):
         if not is_alive(worker) and _give_back(_held(lease), lease.analysis_id, LEASE_LOST):
-            logger.warning("analysis %s: %s died", lease.analysis_id, worker)
+            _log(lease.analysis_id, "%s died", worker, level=logging.WARNING)
             recovered.append(lease.analysis_id)
     return recovered
 
@@ -285,6 +286,11 @@ def delete_submission(submission: Submission) -> None:
         folders += [f"{storage.EVIDENCE}/{pk}" for pk in analyses.values_list("pk", flat=True)]
         Submission.objects.filter(pk=submission_id).delete()
         transaction.on_commit(lambda: storage.remove_folders(folders))
+
+
+def _log(analysis_id: uuid.UUID, event: str, *details: object, level: int = logging.INFO) -> None:
+    extra = {"analysis_id": str(analysis_id)}
+    logger.log(level, f"analysis %s: {event}", analysis_id, *details, extra=extra)
 
 
 def _leases(running: QuerySet[Analysis]) -> Iterator[tuple[Lease, str]]:
