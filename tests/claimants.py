@@ -23,7 +23,7 @@ from django.utils import timezone  # noqa: E402
 from tests.webapp.outcomes import an_outcome  # noqa: E402
 from webapp.accounts import rates  # noqa: E402
 from webapp.submissions import queue  # noqa: E402
-from webapp.submissions.models import Analysis, Face, State, Submission  # noqa: E402
+from webapp.submissions.models import Analysis, Face, State, Submission, Tally  # noqa: E402
 
 
 def fill(count: str) -> list[str]:
@@ -101,6 +101,9 @@ def report(_: str) -> dict[str, object]:
         "states": sorted(set(rows.values_list("state", flat=True))),
         "attempts": sorted(set(rows.values_list("attempts", flat=True))),
         "faces": Face.objects.count(),
+        "counted": sum(
+            Tally.objects.filter(metric="stage_seconds").values_list("number", flat=True)
+        ),
     }
 
 

@@ -50,6 +50,7 @@ FRAMEVOTE_LOG_LEVEL = env.str(
     "FRAMEVOTE_LOG_LEVEL", "INFO", validate=one_of(("DEBUG", "INFO", "WARNING", "ERROR"))
 )
 FRAMEVOTE_LOG_FORMAT = env.str("FRAMEVOTE_LOG_FORMAT", "line", validate=one_of(logs.FORMATS))
+FRAMEVOTE_METRICS_TOKEN = env.str("FRAMEVOTE_METRICS_TOKEN", "")
 FRAMEVOTE_ALLOW_ANONYMOUS = env.bool("FRAMEVOTE_ALLOW_ANONYMOUS", True)
 FRAMEVOTE_ADMIN_USERNAME = env.str("FRAMEVOTE_ADMIN_USERNAME", "admin")
 FRAMEVOTE_ADMIN_PASSWORD = env.str("FRAMEVOTE_ADMIN_PASSWORD", "")
@@ -97,6 +98,10 @@ if REDIS_URL and not is_server_address(REDIS_URL, ("redis", "rediss")):
     raise ImproperlyConfigured(
         "REDIS_URL is not an address of a Redis server: expected redis://host:6379/0 or "
         "rediss://…, with special characters of a password percent-encoded."
+    )
+if 0 < len(FRAMEVOTE_METRICS_TOKEN) < 16:
+    raise ImproperlyConfigured(
+        "FRAMEVOTE_METRICS_TOKEN is too short to keep anybody out: expected 16 characters or more."
     )
 
 FRAMEVOTE_VAR_DIR = FRAMEVOTE_VAR_DIR.resolve()
@@ -285,7 +290,7 @@ X_FRAME_OPTIONS = "DENY"
 if FRAMEVOTE_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
     SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds())
     SECURE_HSTS_INCLUDE_SUBDOMAINS = FRAMEVOTE_HSTS_SUBDOMAINS
 # "preload" asks for a place in a list that is built into browsers, for a whole domain and
@@ -335,6 +340,7 @@ LOGGING = logs.configuration(
     secrets=[
         SECRET_KEY,
         FRAMEVOTE_ADMIN_PASSWORD,
+        FRAMEVOTE_METRICS_TOKEN,
         str(DATABASES["default"].get("PASSWORD") or ""),
         unquote(urlsplit(REDIS_URL).password or ""),
     ],

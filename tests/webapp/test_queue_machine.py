@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from tests.webapp.outcomes import an_outcome
 from webapp.submissions import queue
-from webapp.submissions.models import ACTIVE_STATES, Analysis, Face, State, Submission
+from webapp.submissions.models import ACTIVE_STATES, Analysis, Face, State, Submission, Tally
 
 LEGAL = {
     (State.QUEUED, State.RUNNING),
@@ -48,6 +48,7 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize()
     def empty_queue(self) -> None:
         Submission.objects.all().delete()
+        Tally.objects.all().delete()
         self.submissions = [
             Submission.objects.create(
                 original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64
@@ -154,6 +155,16 @@ class QueueMachine(RuleBasedStateMachine):
         assert not Face.objects.exclude(analysis__state=State.SUCCEEDED).exists()
         for analysis in Analysis.objects.filter(state=State.SUCCEEDED):
             assert analysis.faces.count() == len(an_outcome().faces)
+
+    @invariant()
+    def each_success_and_failure_is_counted_once(self) -> None:
+        states = Analysis.objects.values_list("state", flat=True)
+        ended = [state for state in states if state in (State.SUCCEEDED, State.FAILED)]
+        for metric in ("waiting_seconds", "running_seconds"):
+            counts = Tally.objects.filter(metric=metric).values_list("number", flat=True)
+            assert sum(counts) == len(ended)
+        failures = Tally.objects.filter(metric="failures").values_list("number", flat=True)
+        assert sum(failures) == ended.count(State.FAILED)
 
     def _holds(self, lease: queue.Lease) -> bool:
         return Analysis.objects.filter(

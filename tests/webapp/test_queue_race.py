@@ -105,6 +105,7 @@ def test_one_submission_is_put_in_the_queue_once(arena: Arena) -> None:
 
 def test_what_is_taken_back_meanwhile_is_still_published_once(arena: Arena) -> None:
     waiting = arena.ask("fill", "100")
+    counted_before = arena.ask("report")["counted"]
     *published, recovered = arena.fight(*["work"] * (PROCESSES - 1), "disturb")
     everything = [analysis for share in published for analysis in share]
     assert sorted(everything) == sorted(waiting)
@@ -112,6 +113,7 @@ def test_what_is_taken_back_meanwhile_is_still_published_once(arena: Arena) -> N
     report = arena.ask("report")
     assert report["states"] == ["SUCCEEDED"]
     assert report["faces"] == 3 * len(waiting)
+    assert report["counted"] - counted_before == len(waiting)
 
 
 def test_a_rate_is_one_for_all_processes(arena: Arena) -> None:

@@ -95,6 +95,13 @@ def test_an_unknown_value_stops_the_start_with_a_sentence(
     assert "pass" not in done.stderr.replace("password", ""), "a part of a password"
 
 
+def test_a_short_metrics_token_is_refused_without_showing_it(tmp_path: Path) -> None:
+    done = start(tmp_path, FRAMEVOTE_METRICS_TOKEN="guess-me")
+    assert done.returncode != 0
+    assert "FRAMEVOTE_METRICS_TOKEN is too short" in done.stderr.strip().splitlines()[-1]
+    assert "guess-me" not in done.stderr.strip().splitlines()[-1]
+
+
 @pytest.mark.parametrize("device", ["auto", "cpu", "GPU", "GPU:1", "cpu:0"])
 def test_devices_are_named_as_the_detector_does(tmp_path: Path, device: str) -> None:
     assert value(tmp_path, "FRAMEVOTE_DEVICE", FRAMEVOTE_DEVICE=device) == device

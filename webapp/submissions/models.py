@@ -1,4 +1,4 @@
-"""Submissions, uploads in pieces, analyses (the queue), the evidence, and reviews.
+"""Submissions, uploads in pieces, analyses (the queue), evidence, reviews, and counters.
 
 States of an analysis and the legal transitions between them::
 
@@ -357,3 +357,22 @@ class WorkerBeat(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Tally(models.Model):
+    """One counter of what has happened so far; ``tallies.py`` writes it, and nothing deletes it."""
+
+    metric = models.CharField(max_length=40)
+    label = models.CharField(max_length=40, blank=True)
+    bound = models.CharField(max_length=10, blank=True, help_text="Of a histogram's bucket.")
+    number = models.PositiveBigIntegerField(default=0)
+    seconds = models.FloatField(default=0.0, help_text="Of all that were counted, together.")
+
+    class Meta:
+        verbose_name_plural = "tallies"
+        constraints = [
+            models.UniqueConstraint(fields=["metric", "label", "bound"], name="tally_unique")
+        ]
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.metric, self.label, self.bound)))

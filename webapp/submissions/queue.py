@@ -22,7 +22,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from . import storage
+from . import storage, tallies
 from .models import ACTIVE_STATES, Analysis, State, Submission
 from .outcomes import FaceOutcome, MediaFacts, Outcome, PersonOutcome, write_rows
 from .waiting import (
@@ -191,15 +191,18 @@ def publish(lease: Lease, outcome: Outcome) -> bool:
             height=outcome.media.height,
             duration_s=outcome.media.duration_s,
         )
+        tallies.count_end(lease.analysis_id)
     return True
 
 
 def fail(lease: Lease, code: str, sentence: str) -> bool:
     """RUNNING → FAILED: trying again would not help."""
-    return bool(
-        _held(lease).update(
-            **_finished(State.FAILED), error_code=code[:40], error_sentence=sentence[:300]
-        )
+    return _update_and_count(
+        _held(lease),
+        lease.analysis_id,
+        **_finished(State.FAILED),
+        error_code=code[:40],
+        error_sentence=sentence[:300],
     )
 
 
@@ -218,11 +221,8 @@ def retry(lease: Lease, reason: str) -> bool:
 
 def cancel(analysis_id: uuid.UUID) -> bool:
     """QUEUED or RUNNING → CANCELED; a worker that runs it notices at its next heartbeat."""
-    return bool(
-        Analysis.objects.filter(pk=analysis_id, state__in=ACTIVE_STATES).update(
-            **_finished(State.CANCELED)
-        )
-    )
+    row = Analysis.objects.filter(pk=analysis_id, state__in=ACTIVE_STATES)
+    return _update_and_count(row, analysis_id, **_finished(State.CANCELED))
 
 
 def recover_expired() -> list[uuid.UUID]:
@@ -281,7 +281,9 @@ def delete_submission(submission: Submission) -> None:
         analyses = Analysis.objects.filter(submission=submission_id)
         # Ends every lease first: a publish that is under way has committed before this
         # UPDATE gets the row, and a later one matches nothing.
-        analyses.filter(state__in=ACTIVE_STATES).update(**_finished(State.CANCELED))
+        active = analyses.filter(state__in=ACTIVE_STATES)
+        for analysis_id in list(active.values_list("pk", flat=True)):
+            cancel(analysis_id)
         folders = [storage.submission_dir(submission_id)]
         folders += [f"{storage.EVIDENCE}/{pk}" for pk in analyses.values_list("pk", flat=True)]
         Submission.objects.filter(pk=submission_id).delete()
@@ -338,7 +340,9 @@ def _give_back(row: QuerySet[Analysis], analysis_id: uuid.UUID, reason: str) -> 
     def either(gave_up: object, waiting: object) -> Case:
         return Case(When(out_of_attempts, then=Value(gave_up)), default=Value(waiting))
 
-    changed = row.update(
+    changed = _update_and_count(
+        row,
+        analysis_id,
         state=either(State.FAILED.value, State.QUEUED.value),
         error_code=either(GAVE_UP, ""),
         error_sentence=either(GAVE_UP_SENTENCE, ""),
@@ -353,7 +357,16 @@ def _give_back(row: QuerySet[Analysis], analysis_id: uuid.UUID, reason: str) -> 
     if changed:
         # For one that was given up the message wakes a worker that finds nothing.
         _announce_on_commit(analysis_id)
-    return bool(changed)
+    return changed
+
+
+def _update_and_count(row: QuerySet[Analysis], analysis_id: uuid.UUID, **changes: object) -> bool:
+    """The one UPDATE of a transition; if it was the analysis's end, that is counted with it."""
+    with transaction.atomic():
+        changed = bool(row.update(**changes))
+        if changed:
+            tallies.count_end(analysis_id)
+    return changed
 
 
 def _announce_on_commit(analysis_id: uuid.UUID) -> None:

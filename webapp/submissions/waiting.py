@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 
-from django.db.models import Avg, F, Q, Sum
+from django.db.models import Avg, F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from .models import Analysis, State, WorkerBeat
@@ -72,10 +72,14 @@ def forget_silent_workers() -> None:
     WorkerBeat.objects.filter(beat_at__lt=timezone.now() - timedelta(days=1)).delete()
 
 
+def live_workers() -> QuerySet[WorkerBeat]:
+    """The workers that have given a sign of life of late."""
+    return WorkerBeat.objects.filter(beat_at__gte=timezone.now() - LIVE_FOR)
+
+
 def live_slots() -> int:
     """How many analyses the living workers can run at once."""
-    live = WorkerBeat.objects.filter(beat_at__gte=timezone.now() - LIVE_FOR)
-    return live.aggregate(slots=Sum("slots"))["slots"] or 0
+    return live_workers().aggregate(slots=Sum("slots"))["slots"] or 0
 
 
 def _typical_seconds() -> float | None:
