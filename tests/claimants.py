@@ -17,12 +17,13 @@ import django
 
 django.setup()
 
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
+from django.test import override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from tests.webapp.outcomes import an_outcome  # noqa: E402
 from webapp.accounts import rates  # noqa: E402
-from webapp.submissions import queue  # noqa: E402
+from webapp.submissions import queue, retention  # noqa: E402
 from webapp.submissions.models import Analysis, Face, State, Submission, Tally  # noqa: E402
 
 
@@ -36,6 +37,29 @@ def submit(_: str) -> list[str]:
     """One submission that was never analyzed."""
     Submission.objects.all().delete()
     return [str(_submission().pk)]
+
+
+def submit_long_ago(_: str) -> list[str]:
+    """The same, with a video whose time is up."""
+    submitted = submit("")
+    Submission.objects.update(created_at=timezone.now() - timedelta(days=4000))
+    return submitted
+
+
+def enqueue_slowly(signal: str) -> list[str]:
+    """Ask for an analysis, and take more than a second to commit it."""
+    with transaction.atomic():
+        enqueued = queue.enqueue(Submission.objects.get())
+        _wait_for(signal)
+        time.sleep(1.5)
+    return [str(enqueued.pk)]
+
+
+def retire(signal: str) -> list[str]:
+    """Remove the files of what is overdue; of how many submissions."""
+    _wait_for(signal)
+    with override_settings(FRAMEVOTE_RETENTION_DAYS=30):
+        return [str(retention.remove_overdue())]
 
 
 def enqueue(signal: str) -> list[str]:
@@ -121,6 +145,7 @@ def _wait_for(signal: str) -> None:
 
 
 if __name__ == "__main__":
-    commands = (fill, submit, enqueue, claim, work, disturb, take, report)
+    commands = (fill, submit, submit_long_ago, enqueue, enqueue_slowly, claim, work, disturb,
+                retire, report)  # fmt: skip
     chosen = next(command for command in commands if command.__name__ == sys.argv[1])
     print(json.dumps(chosen(sys.argv[2])))

@@ -31,7 +31,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from webapp.environment import LOOPBACK_HOSTS
-from webapp.submissions import tallies
+from webapp.submissions import retention, tallies
 from webapp.submissions.models import Analysis, State, Tally
 from webapp.submissions.waiting import live_workers
 
@@ -69,6 +69,11 @@ class _Database(Collector):
         yield from _queue()
         yield from _workers()
         yield from _ends()
+        yield GaugeMetricFamily(
+            "framevote_overdue_submissions",
+            "Submissions whose files should have been removed by now.",
+            value=retention.overdue().count(),
+        )
         yield _free_space()
 
 

@@ -22,7 +22,7 @@ from django.db import close_old_connections
 
 from webapp import logs
 from webapp.accounts import rates
-from webapp.submissions import partial_uploads, queue, storage
+from webapp.submissions import partial_uploads, queue, retention, storage
 from webapp.submissions.models import Analysis, PartialUpload, Submission
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,9 @@ def sweep() -> None:
 
 
 def tidy_up() -> None:
-    """Remove what nobody needs any more: uploads, files, silent workers, sessions, rates."""
+    """Remove files whose time is up, and what nobody needs any more: uploads, files, silent
+    workers, sessions, rates."""
+    retention.remove_overdue()
     for name in partial_uploads.remove_expired():
         logger.info("upload %s: removed, for it waited for too long", name)
     remove_orphans()
@@ -80,10 +82,10 @@ def tidy_up() -> None:
 
 
 def remove_orphans(older_than: float = ORPHAN_SECONDS) -> list[str]:
-    """Remove files of uploads and evidence that no row refers to; their names."""
+    """Remove files of uploads and evidence that no row claims; their names."""
     removed = []
     for name in [*_orphaned_uploads(older_than), *_orphaned_evidence(older_than)]:
-        logger.info("removing %s, which no row refers to", name)
+        logger.info("removing %s, which no row claims", name)
         storage.remove_folder(name)
         removed.append(name)
     for file in [*_interrupted_uploads(older_than), *_orphaned_pieces(older_than)]:
@@ -111,15 +113,15 @@ def _orphaned_pieces(older_than: float) -> Iterator[Path]:
 
 def _orphaned_uploads(older_than: float) -> Iterator[str]:
     for ids in _in_chunks(_folders(storage.SUBMISSIONS)):
-        rows = Submission.objects.filter(pk__in=_uuids(ids)).values_list("pk", flat=True)
-        known = {storage.submission_dir(pk) for pk in rows}
+        rows = Submission.objects.filter(pk__in=_uuids(ids), files_removed_at=None)
+        known = {storage.submission_dir(pk) for pk in rows.values_list("pk", flat=True)}
         names = (f"{storage.SUBMISSIONS}/{name}" for name in ids)
         yield from _old_ones(names, known, older_than)
 
 
 def _orphaned_evidence(older_than: float) -> Iterator[str]:
     for ids in _in_chunks(_folders(storage.EVIDENCE)):
-        rows = Analysis.objects.filter(pk__in=_uuids(ids))
+        rows = Analysis.objects.filter(pk__in=_uuids(ids), submission__files_removed_at=None)
         found = list(rows.values_list("pk", "evidence_dir", "lease"))
         known = {shown for _, shown, _ in found}
         known |= {storage.evidence_dir(pk, lease) for pk, _, lease in found if lease}

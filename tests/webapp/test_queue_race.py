@@ -116,6 +116,13 @@ def test_what_is_taken_back_meanwhile_is_still_published_once(arena: Arena) -> N
     assert report["counted"] - counted_before == len(waiting)
 
 
+def test_a_video_stays_for_an_analysis_that_is_being_asked_for(arena: Arena) -> None:
+    arena.ask("submit_long_ago")
+    enqueued, (removed,) = arena.fight("enqueue_slowly", "retire")
+    assert len(enqueued) == 1
+    assert removed == "0"
+
+
 def test_a_rate_is_one_for_all_processes(arena: Arena) -> None:
     """100 in a day: together they ask 240 times, and the day gives none back meanwhile."""
     arena.env["FRAMEVOTE_UPLOAD_RATE"] = "100/day"

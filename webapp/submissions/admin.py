@@ -135,7 +135,7 @@ class SubmissionAdmin(admin.ModelAdmin):
 
     @admin.display(description="faces")
     def faces(self, submission: Any) -> SafeString:
-        return thumbnails(submission.shown_analysis, submission.shown_faces)
+        return thumbnails(submission, submission.shown_analysis, submission.shown_faces)
 
     @admin.display(description="video", ordering="original_name")
     def video_name(self, submission: Submission) -> str:

@@ -40,20 +40,28 @@ def run_again(
     submissions: QuerySet[Submission],
     sampling: Mapping[UUID, str] | None = None,
 ) -> None:
-    """Put the submissions into the queue again, but for those under way, and count both."""
-    started = busy = 0
+    """Put the submissions into the queue again, but for those that cannot be, and count them."""
+    started = busy = gone = 0
     for submission in submissions:
         try:
             queue.enqueue(submission, sampling=(sampling or {}).get(submission.pk))
             started += 1
         except queue.AlreadyActive:
             busy += 1
+        except queue.FilesRemoved:
+            gone += 1
     if started:
         model_admin.message_user(request, f"{_counted(started)} put in the queue again.")
     if busy:
         model_admin.message_user(
             request,
             f"{_counted(busy)} left alone: an analysis is under way already.",
+            messages.WARNING,
+        )
+    if gone:
+        model_admin.message_user(
+            request,
+            f"{_counted(gone)} left alone: the video was removed when its time was up.",
             messages.WARNING,
         )
 

@@ -95,7 +95,7 @@ class AnalysisAdmin(admin.ModelAdmin):
 
     @admin.display(description="faces")
     def faces(self, analysis: Any) -> SafeString:
-        return thumbnails(analysis, analysis.shown_faces)
+        return thumbnails(analysis.submission, analysis, analysis.shown_faces)
 
     @admin.display(description="outcome", ordering="state")
     def outcome(self, analysis: Analysis) -> SafeString:

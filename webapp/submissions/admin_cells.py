@@ -13,9 +13,13 @@ from . import wording
 from .models import Analysis, Face, State, Submission
 
 
-def thumbnails(analysis: Analysis | None, faces: Sequence[Face]) -> SafeString:
+def thumbnails(
+    submission: Submission, analysis: Analysis | None, faces: Sequence[Face]
+) -> SafeString:
     """A few faces, each marked by its own vote."""
-    return render_to_string("admin/framevote/_thumbs.html", {"analysis": analysis, "faces": faces})
+    removed = submission.files_removed_at is not None
+    context = {"analysis": analysis, "faces": faces, "removed": removed}
+    return render_to_string("admin/framevote/_thumbs.html", context)
 
 
 def votes_of(analysis: Analysis | None) -> SafeString | str:

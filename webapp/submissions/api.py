@@ -148,6 +148,9 @@ class SubmissionViewSet(ApiViewSet):
         except queue.AlreadyActive as error:
             sentence = "An analysis of this video is under way."
             raise Conflict(sentence, code="already_active") from error
+        except queue.FilesRemoved as error:
+            sentence = "The video was removed, for its time on this site was up."
+            raise Conflict(sentence, code="files_removed") from error
         return Response(_detail(request, submission), status=status.HTTP_201_CREATED)
 
 

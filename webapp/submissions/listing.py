@@ -35,7 +35,8 @@ def rows(submissions: Iterable[Submission]) -> list[Row]:
     newest = newest_analyses(page)
     places = queue.positions(newest.values())
     waits = _waits([a for a in newest.values() if a.pk in places], places)
-    faces = _first_faces(newest.values())
+    with_pictures = [s.pk for s in page if s.files_removed_at is None]
+    faces = _first_faces(newest[pk] for pk in with_pictures if pk in newest)
     return [
         Row(
             submission=submission,

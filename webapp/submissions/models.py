@@ -119,6 +119,12 @@ class Submission(models.Model):
     height = models.PositiveIntegerField(null=True, blank=True)
     duration_s = models.FloatField("duration in seconds", null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    files_removed_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When video and pictures were removed because their time was up.",
+    )
 
     objects = SubmissionQuerySet.as_manager()
 
@@ -128,6 +134,11 @@ class Submission(models.Model):
             models.Index(fields=["-created_at", "-id"]),
             models.Index(fields=["owner", "-created_at"]),
             models.Index(fields=["visitor", "-created_at"]),
+            models.Index(
+                fields=["created_at"],
+                name="submission_with_files",
+                condition=Q(files_removed_at=None),
+            ),
         ]
 
     def __str__(self) -> str:

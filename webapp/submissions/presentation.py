@@ -149,6 +149,8 @@ def reason_codes(analysis: Analysis) -> list[str]:
 
 def playable(submission: Submission) -> bool:
     """Whether it is worth offering the file to the browser's own player."""
+    if submission.files_removed_at is not None:
+        return False
     return extension(submission.original_name) in PLAYED_BY_BROWSERS
 
 
@@ -158,6 +160,7 @@ def limits() -> dict[str, Any]:
         "max_mb": settings.FRAMEVOTE_MAX_UPLOAD_MB,
         "max_minutes": settings.FRAMEVOTE_MAX_MINUTES,
         "max_files": settings.FRAMEVOTE_MAX_FILES_PER_UPLOAD,
+        "retention_days": settings.FRAMEVOTE_RETENTION_DAYS,
     }
 
 

@@ -39,6 +39,7 @@ from .waiting import (
 __all__ = [
     "AlreadyActive",
     "FaceOutcome",
+    "FilesRemoved",
     "Lease",
     "MediaFacts",
     "Outcome",
@@ -88,15 +89,23 @@ class AlreadyActive(Exception):
     """An analysis of the submission waits or runs; there is never a second one beside it."""
 
 
+class FilesRemoved(Exception):
+    """The video was removed when its time was up (``retention.py``)."""
+
+
 def enqueue(submission: Submission, *, sampling: str | None = None) -> Analysis:
     """Add an analysis of ``submission`` to the queue and wake a worker on commit.
 
-    Raises :class:`AlreadyActive`. The database decides, for of two requests at the
-    same moment neither would see the other's row.
+    Raises :class:`AlreadyActive`, and :class:`FilesRemoved`. The database decides, for of
+    two requests at the same moment neither would see the other's row.
     """
     try:
         # A savepoint, so that a refusal does not spoil the caller's transaction.
         with transaction.atomic():
+            # Locked, so that the video is not removed in this very moment.
+            row = Submission.objects.select_for_update().filter(pk=submission.pk)
+            if any(row.values_list("files_removed_at", flat=True)):
+                raise FilesRemoved(f"the video of submission {submission.pk} is gone")
             analysis = Analysis.objects.create(
                 submission=submission,
                 sampling=sampling or settings.FRAMEVOTE_SAMPLING,
@@ -284,8 +293,7 @@ def delete_submission(submission: Submission) -> None:
         active = analyses.filter(state__in=ACTIVE_STATES)
         for analysis_id in list(active.values_list("pk", flat=True)):
             cancel(analysis_id)
-        folders = [storage.submission_dir(submission_id)]
-        folders += [f"{storage.EVIDENCE}/{pk}" for pk in analyses.values_list("pk", flat=True)]
+        folders = storage.folders_of(submission_id, analyses.values_list("pk", flat=True))
         Submission.objects.filter(pk=submission_id).delete()
         transaction.on_commit(lambda: storage.remove_folders(folders))
 

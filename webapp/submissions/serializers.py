@@ -114,6 +114,10 @@ class SubmissionSerializer(serializers.Serializer[Submission]):
     size_bytes = serializers.IntegerField(min_value=0)
     sha256 = serializers.CharField()
     created_at = serializers.DateTimeField()
+    files_removed_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="When video and pictures were removed, because their time was up; else null.",
+    )
     duration_s = serializers.FloatField(allow_null=True)
     width = serializers.IntegerField(allow_null=True)
     height = serializers.IntegerField(allow_null=True)

@@ -31,6 +31,11 @@ def evidence_dir(analysis_id: UUID, token: UUID) -> str:
     return f"{EVIDENCE}/{analysis_id}/{token}"
 
 
+def folders_of(submission_id: UUID, analysis_ids: Iterable[UUID]) -> list[str]:
+    """All that belongs to a submission, of lost attempts too."""
+    return [submission_dir(submission_id), *(f"{EVIDENCE}/{pk}" for pk in analysis_ids)]
+
+
 def thumbnail_name(folder: str, number: int) -> str:
     return f"{folder}/{number:05d}.jpg"
 

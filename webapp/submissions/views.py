@@ -19,7 +19,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from webapp.accounts import rates
 
-from . import listing, model_cards, presentation, queue, wording
+from . import listing, model_cards, presentation, queue, retention, wording
 from .access import account_if_demanded
 from .forms import FilterForm, SamplingForm
 from .latest import with_analyses
@@ -114,6 +114,8 @@ def rerun(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         queue.enqueue(submission, sampling=form.cleaned_data["sampling"])
     except queue.AlreadyActive:
         messages.info(request, "An analysis of this video is under way already.")
+    except queue.FilesRemoved:
+        messages.error(request, "The video is not here any more. Upload it once more.")
     except rates.TooMany as error:
         messages.error(request, error.sentence)
     return redirect(submission)
@@ -152,6 +154,7 @@ def _detail_context(request: HttpRequest, pk: uuid.UUID) -> dict[str, Any]:
         else None,
         "remedy": wording.remedy(analysis.error_code),
         "playable": presentation.playable(submission),
+        "files_due_at": retention.due_at(submission),
     }
 
 

@@ -45,6 +45,11 @@ _SHAPES = {
         '<circle class="line" cx="8" cy="8" r="6.5"/><path class="line" d="m3.5 12.5 9-9"/>'
     ),
 }
+_NO_PICTURE = SafeString(
+    '<svg class="no-picture" viewBox="0 0 48 48" width="96" height="96" aria-hidden="true" '
+    'focusable="false"><circle class="line" cx="24" cy="19" r="8"/>'
+    '<path class="line" d="M9 41c1.5-8.5 7-12 15-12s13.5 3.5 15 12"/></svg>'
+)
 _STATE_WORDS = {
     State.QUEUED: "Waiting",
     State.RUNNING: "Running",
@@ -63,6 +68,12 @@ def sign(kind: str) -> SafeString:
         kind.lower(),
         shape,
     )
+
+
+@register.simple_tag
+def no_picture() -> SafeString:
+    """In the place of a face whose picture was removed."""
+    return _NO_PICTURE
 
 
 @register.simple_tag
