@@ -64,9 +64,9 @@ def configuration(form: str, level: str, secrets: Collection[str]) -> dict[str, 
         "loggers": {
             "django": plain,
             "django.server": plain,
-            # At DEBUG every query with its values: session keys, hashes of passwords.
+            # At DEBUG they log statements with hashes and keys of sessions, and what pages are
+            # made from, forms with passwords included.
             "django.db.backends": {"level": "INFO"},
-            # What pages are made from, forms with passwords included.
             "django.template": {"level": "INFO"},
             "axes": {"level": "WARNING"},
             "gunicorn.error": {**plain, "level": "INFO"},
