@@ -54,6 +54,13 @@ def prepare(device: str = "auto", threads: int = 0) -> str:
     return wanted
 
 
+def cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def native_noise_held_back() -> Iterator[None]:
     """TensorFlow greets on standard error before it reads its log level.
