@@ -29,7 +29,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from detector import checkpoints
-from detector.device import cores, native_noise_held_back, prepare
+from detector.device import cores
 from detector.errors import AnalysisStopped, DetectorError, InternalError
 from detector.extraction import Cut, FaceExtraction
 from detector.faces import FaceFinder
@@ -132,7 +132,7 @@ def _preprocess(arguments: argparse.Namespace) -> Summary:
         failures: dict[str, Failure] = {}
         if pending:
             limits = Limits(max_minutes=arguments.max_minutes)
-            finder = _load_finder(arguments)
+            finder = _load_finder()
             extractor = CropExtractor(dataset, folder, finder, cut, sampling, limits)
             failures = extractor.run(pending, arguments.workers)
         return folder.conclude(dataset, failures)
@@ -261,9 +261,8 @@ def _only(dataset: Dataset, split: str) -> Dataset:
     return replace(dataset, examples=examples)
 
 
-def _load_finder(arguments: argparse.Namespace) -> FaceFinder:
-    with native_noise_held_back():
-        return FaceFinder(prepare(arguments.device, arguments.threads))
+def _load_finder() -> FaceFinder:
+    return FaceFinder()
 
 
 def _at_least(least: int) -> Callable[[str], int]:
