@@ -183,7 +183,7 @@ def test_where_a_face_is_lost_all_of_the_frame_is_looked_at(
     finder: FaceFinder, looks: list[bool]
 ) -> None:
     """A hard cut: another person, elsewhere and of another size."""
-    drawn: list[Drawn] = [[(0, 150, 180, 280)]] * 3 + [[(1, 520, 160, 170)]] * 5
+    drawn: list[Drawn] = [[(0, 150.0, 180.0, 280.0)]] * 3 + [[(1, 520.0, 160.0, 170.0)]] * 5
     images = window(*drawn)
     followed = finder.follow(images)
     assert followed == finder.find(images)
@@ -200,5 +200,5 @@ def test_a_window_without_faces_at_its_ends_is_not_searched_between(
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 9, 15])
 def test_a_run_of_any_length_is_followed(finder: FaceFinder, count: int) -> None:
-    images = window(*[[(0, 200 + 5 * i, 180, 260)] for i in range(count)])
+    images = window(*[[(0, 200.0 + 5 * i, 180.0, 260.0)] for i in range(count)])
     assert finder.follow(images) == finder.find(images)
