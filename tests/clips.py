@@ -214,6 +214,7 @@ def numbered(
     codec: str = "libx264",
     container: str | None = None,
     options: dict[str, str] | None = None,
+    coding: dict[str, str] | None = None,
     times_ms: Iterable[int] | None = None,
 ) -> Path:
     """Every frame carries its number; `read_number` reads it back after decoding."""
@@ -227,7 +228,8 @@ def numbered(
         return picture
 
     return write(path, (frame(i) for i in range(frames)), fps=fps, codec=codec,
-                 container=container, options=options, times_ms=times_ms)  # fmt: skip
+                 container=container, options=options, coding=coding,
+                 times_ms=times_ms)  # fmt: skip
 
 
 def read_number(picture: Image) -> int:
@@ -321,20 +323,21 @@ def write(
     pix_fmt: str = "yuv420p",
     container: str | None = None,
     options: dict[str, str] | None = None,
+    coding: dict[str, str] | None = None,
     times_ms: Iterable[int] | None = None,
     rotation: int = 0,
 ) -> Path:
     """Encode RGB pictures into ``path``; its extension names the container unless given.
 
-    ``options`` go to the container, ``rotation`` is what a player shall turn clockwise.
+    ``options`` go to the container, ``coding`` to the encoder in place of its fast settings,
+    ``rotation`` is what a player shall turn clockwise.
     """
     clock: Callable[[int], int] | None = None
     if times_ms is not None:
         clock = list(times_ms).__getitem__
     with av.open(str(path), "w", format=container, options=options or {}) as output:
-        stream = cast(
-            VideoStream, output.add_stream(codec, rate=fps, options=dict(FAST.get(codec, {})))
-        )
+        settings = dict(FAST.get(codec, {}) if coding is None else coding)
+        stream = cast(VideoStream, output.add_stream(codec, rate=fps, options=settings))
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else pix_fmt
         stream.thread_count = 1
         if clock is not None:

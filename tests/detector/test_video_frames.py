@@ -176,7 +176,7 @@ def test_colors_are_red_green_blue_in_this_order(tmp_path: Path, codec: str) -> 
         assert frame.image.mean(axis=(0, 1)) == pytest.approx([220, 120, 30], abs=8)
 
 
-def test_opencv_and_pyav_agree_on_the_pictures(tmp_path: Path) -> None:
+def test_the_pictures_are_those_that_pyav_decodes_one_after_the_other(tmp_path: Path) -> None:
     clip = clips.one_person(tmp_path / "clip.mp4", seconds=1)
     with av.open(str(clip)) as opened:
         by_pyav = [frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]
@@ -244,7 +244,8 @@ def test_a_clock_without_hands_goes_on_with_the_containers_next_time() -> None:
     media = MediaInfo("avi", "h264", 320, 240, 1.5, 4, 25.0, 0)
     facts = readers.Facts(
         path="", container=readers.Container("avi", "avi"), media=media, stream_index=0,
-        packets=4, times=(0.0, 0.04, 1.0, 1.5), begins_s=0.0, mirrored=False, opencv_can=True,
+        packets=4, times=(0.0, 0.04, 1.0, 1.5), begins_s=0.0, mirrored=False, stamps=(),
+        clean_starts=(),
     )  # fmt: skip
     clock = readers._Clock(facts)
     assert [clock.tick(stated) for stated in (7.0, 7.04, None, 0.0, 0.0)] == pytest.approx(
