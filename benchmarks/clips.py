@@ -21,7 +21,7 @@ FULL_HD: Size = (1920, 1080)
 CODING = {"preset": "veryfast", "crf": "23"}
 """Of libx264: as a phone or a platform would, with B-frames and a keyframe in ten seconds."""
 
-NOISE = 3.0
+NOISE = 4.5
 """Of the camera, in gray levels: pictures without any cost a decoder next to nothing."""
 
 

@@ -166,13 +166,19 @@ def _by_stamps(
 ) -> Iterator[tuple[int, DecodedFrame]]:
     number = {stamp: index for index, stamp in enumerate(facts.stamps)}
     leaves_out = facts.media.codec == "h264"
-    for part in segments(sorted(wanted), facts.clean_starts):
-        with _open(facts.path, facts.container) as opened:
-            stream = _prepared_stream(opened, facts)
+    with _open(facts.path, facts.container) as opened:
+        stream = _prepared_stream(opened, facts)
+        packets = _packets(opened, stream)
+        for nth, part in enumerate(segments(sorted(wanted), facts.clean_starts)):
             if part.start:
+                if nth == 0:
+                    # The first packet may name the encoder, whose mistakes FFmpeg knows and
+                    # undoes: decoding goes on with it, and without it comes out otherwise.
+                    _decode(stream, next(packets))
                 opened.seek(facts.stamps[part.start], stream=stream)
+                packets = _packets(opened, stream)
             reached = -1
-            for packet in _packets(opened, stream):
+            for packet in packets:
                 beat()
                 if leaves_out and packet is not None:
                     unwanted = number.get(cast(int, packet.pts)) not in part.wanted
