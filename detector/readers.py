@@ -32,9 +32,9 @@ from av.video.stream import VideoStream
 from detector.containers import Container, sniff
 from detector.device import cores
 from detector.domain import Image, MediaInfo
-from detector.errors import CannotDecode, DecodingLimit, NoVideoStream, TooLong
+from detector.errors import CannotDecode, NoVideoStream
 from detector.gaps import is_clean_start, segments
-from detector.limits import Limits
+from detector.limits import Limits, check_length, check_size
 
 Beat = Callable[[], None]
 """Called once per packet or frame, so that a long silence of ours is never a healthy one."""
@@ -45,7 +45,6 @@ NUMBERING = frozenset({"mov", "matroska"})
 TIMELESS = frozenset({"avi"})
 """Demuxers of containers that say when a frame is decoded, and not when it is shown."""
 
-MAX_FRAMES_PER_SECOND = 120
 MAX_THREADS = 4
 LARGE_PIXELS = 4096 * 2304
 """Of larger frames each thread more would hold too much memory."""
@@ -93,8 +92,8 @@ def read_facts(path: str, limits: Limits, beat: Beat) -> Facts:
         stream = _video_stream(opened)
         name = _codec_name(stream)
         stated_s = _stated_duration(opened, stream)
-        _check_length(stated_s, 0, limits)
-        _check_size(stream.codec_context.width, stream.codec_context.height, limits)
+        check_length(stated_s, 0, limits)
+        check_size(stream.codec_context.width, stream.codec_context.height, limits)
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         stated_frames = int(stream.frames)
         index = int(stream.index)
@@ -104,7 +103,7 @@ def read_facts(path: str, limits: Limits, beat: Beat) -> Facts:
     first, stamps = walk.first, walk.sorted_stamps()
     if first is None:
         raise CannotDecode("not one frame could be decoded")
-    _check_size(first.width, first.height, limits)
+    check_size(first.width, first.height, limits)
     rotation, mirrored = _orientation(first)
     width, height = first.width, first.height
     if rotation in (90, 270):
@@ -218,7 +217,7 @@ def _prepared_stream(opened: InputContainer, facts: Facts) -> VideoStream:
 
 
 def _decoded(frame: av.VideoFrame, facts: Facts, limits: Limits, time_s: float) -> DecodedFrame:
-    _check_size(frame.width, frame.height, limits)
+    check_size(frame.width, frame.height, limits)
 
     def picture() -> Image:
         rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
@@ -348,7 +347,7 @@ def _walk(opened: InputContainer, stream: VideoStream, limits: Limits, beat: Bea
             latest = max(packet.pts, latest) if latest is not None else packet.pts
             if packet.is_keyframe and is_clean_start(codec, setup, packet):
                 walk.clean_starts.append(packet.pts)
-        _check_length(((latest or 0) - (earliest or 0)) * base, walk.packets, limits)
+        check_length(((latest or 0) - (earliest or 0)) * base, walk.packets, limits)
     return walk
 
 
@@ -392,20 +391,3 @@ def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
 
 
 # --- limits -------------------------------------------------------------------------------
-
-
-def _check_length(seconds: float, frames: int, limits: Limits) -> None:
-    allowed_s = limits.max_minutes * 60 + 1
-    if seconds > allowed_s or frames > allowed_s * MAX_FRAMES_PER_SECOND:
-        raise TooLong(
-            f"{seconds / 60:.1f} minutes or {frames} frames and more, "
-            f"at most {limits.max_minutes:g} minutes"
-        )
-
-
-def _check_size(width: int, height: int, limits: Limits) -> None:
-    if max(width, height) > limits.max_side or width * height > limits.max_pixels:
-        raise DecodingLimit(
-            f"frames of {width}×{height} pixels, at most {limits.max_side} on a side "
-            f"and {limits.max_pixels} in all"
-        )

@@ -236,11 +236,8 @@ def read_number(picture: Image) -> int:
     """The frame number in a decoded picture of a `numbered` clip."""
     height, width = picture.shape[:2]
     row = picture[height // 2]
-    bits = [
-        int(row[(2 * bit + 1) * width // (2 * MARKER_BITS)].mean() > 127)
-        for bit in range(MARKER_BITS)
-    ]
-    return sum(value << bit for bit, value in enumerate(bits))
+    at = [(2 * bit + 1) * width // (2 * MARKER_BITS) for bit in range(MARKER_BITS)]
+    return sum(int(row[x].mean() > 127) << bit for bit, x in enumerate(at))
 
 
 # --- files that are no video --------------------------------------------------------------
