@@ -146,9 +146,7 @@ def temperature(about: Metadata) -> float | None:
     return value
 
 
-def load(
-    name: str = "default", device: str = "CPU:0", precision: str = "float32"
-) -> LoadedCheckpoint:
+def load(name: str = "default", device: str = "CPU:0") -> LoadedCheckpoint:
     """Find, verify and load a checkpoint into TensorFlow.
 
     ``serving.load`` gives the same network in the engine that is fastest on a device.
@@ -156,7 +154,6 @@ def load(
     Args:
         name: an installed checkpoint's name, or a path to a folder.
         device: TensorFlow's name of a device.
-        precision: Keras's name of what is computed in; the weights stay ``float32``.
 
     Raises:
         NoCheckpoint: there is none of this name.
@@ -167,20 +164,15 @@ def load(
     metadata = read_metadata(folder)
     weights = read_arrays(folder / WEIGHTS, metadata.sha256)
 
-    import keras
     import tensorflow as tf
 
     from detector.model import build_model, named_variables
 
-    usual = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
     try:
         with tf.device(device):
             model = build_model(**metadata.architecture)
     except (TypeError, ValueError) as error:
         raise BadCheckpoint(f"{folder}: architecture: {error}") from error
-    finally:
-        keras.config.set_dtype_policy(usual)
     variables = dict(named_variables(model))
     if variables.keys() != weights.keys():
         differing = sorted(variables.keys() ^ weights.keys())

@@ -29,6 +29,7 @@ from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from detector.clock import Clock
 from detector.containers import Container, sniff
 from detector.device import cores
 from detector.domain import Image, MediaInfo
@@ -197,7 +198,7 @@ def _by_stamps(
 
 
 def _by_counting(facts: Facts, limits: Limits, beat: Beat) -> Iterator[DecodedFrame]:
-    clock = _Clock(facts)
+    clock = Clock(facts.times, facts.begins_s, facts.media.fps)
     timeless = facts.container.demuxer in TIMELESS
     with _open(facts.path, facts.container) as opened:
         stream = _prepared_stream(opened, facts)
@@ -224,37 +225,6 @@ def _decoded(frame: av.VideoFrame, facts: Facts, limits: Limits, time_s: float) 
         return upright(rgb, facts.media.rotation, facts.mirrored)
 
     return DecodedFrame(time_s, picture)
-
-
-class _Clock:
-    """Seconds by a player's clock, never backwards.
-
-    Where a frame has no time (AVI; those held back at the end of an MPEG program stream)
-    the clock goes on with the container's next packet time.
-    """
-
-    def __init__(self, facts: Facts) -> None:
-        self.ticks = 0
-        self._times = facts.times
-        self._begins_s = facts.begins_s
-        self._frame_s = 1 / facts.media.fps if facts.media.fps > 0 else 0.04
-        self._origin = 0.0
-        self._now = 0.0
-
-    def tick(self, stated: float | None) -> float:
-        self.ticks += 1
-        if self.ticks == 1:
-            self._origin = stated or 0.0
-        elif stated is not None and stated - self._origin > self._now:
-            self._now = stated - self._origin
-        else:
-            following = bisect.bisect_right(self._times, self._now + 0.001)
-            self._now = (
-                self._times[following]
-                if following < len(self._times)
-                else self._now + self._frame_s
-            )
-        return self._begins_s + self._now
 
 
 # --- reading the container ----------------------------------------------------------------

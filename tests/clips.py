@@ -28,8 +28,7 @@ from av.video.stream import VideoStream
 os.environ.setdefault("SVT_LOG", "1")  # The AV1 encoder prints a page of greetings otherwise.
 
 Image = npt.NDArray[np.uint8]
-Size = tuple[int, int]
-"""Width, height."""
+Size = tuple[int, int]  # Width, height.
 
 CORNER_COLOR = (230, 20, 20)
 """Of the square in the upper left corner of upright `rotated` clips."""
@@ -326,15 +325,15 @@ def write(
 ) -> Path:
     """Encode RGB pictures into ``path``; its extension names the container unless given.
 
-    ``options`` go to the container, ``coding`` to the encoder in place of its fast settings,
-    ``rotation`` is what a player shall turn clockwise.
+    ``options`` go to the container, ``coding`` to the encoder in place of its fast settings;
+    a player shall turn the pictures clockwise by ``rotation``.
     """
     clock: Callable[[int], int] | None = None
     if times_ms is not None:
         clock = list(times_ms).__getitem__
     with av.open(str(path), "w", format=container, options=options or {}) as output:
-        settings = dict(FAST.get(codec, {}) if coding is None else coding)
-        stream = cast(VideoStream, output.add_stream(codec, rate=fps, options=settings))
+        settings = coding or FAST.get(codec, {})
+        stream = cast(VideoStream, output.add_stream(codec, rate=fps, options=dict(settings)))
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else pix_fmt
         stream.thread_count = 1
         if clock is not None:

@@ -66,6 +66,27 @@ def test_frames_are_those_of_decoding_one_after_the_other(clip: Path) -> None:
         assert frame.time_s == pytest.approx(float(time_s or 0) - float(whole[0][0] or 0), abs=1e-3)
 
 
+def test_the_encoder_that_the_first_packet_names_is_known_behind_a_gap(tmp_path: Path) -> None:
+    """FFmpeg undoes a mistake that x264 made in 4:4:4 before its build 151."""
+    clip = tmp_path / "old encoder.mp4"
+    pictures = (
+        np.roll(clips.scene((176, 144), [(0, 88, 72, 120)]), 3 * i, 1) for i in range(FRAMES)
+    )
+    clips.write(clip, pictures, coding=B_FRAMES, pix_fmt="yuv444p")
+    content = clip.read_bytes()
+    at = content.index(b"x264 - core ") + len(b"x264 - core ")
+    clip.write_bytes(content[:at] + b"148" + content[at + 3 :])
+    with av.open(str(clip)) as opened:
+        whole = [frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]
+    facts = readers.read_facts(str(clip), Limits(), lambda: None)
+    for wanted in ([0, 5, 355, 360], [355, 360]):
+        frames = readers.decoded_frames(facts, wanted, Limits(), lambda: None)
+        pictures_of = {index: frame.picture() for index, frame in frames}
+        assert not set(range(6, 350)) & set(pictures_of)
+        for index in wanted:
+            np.testing.assert_array_equal(pictures_of[index], whole[index])
+
+
 def decoded(clip: Path, wanted: list[int]) -> tuple[readers.Facts, list[int]]:
     facts = readers.read_facts(str(clip), Limits(), lambda: None)
     frames = readers.decoded_frames(facts, wanted, Limits(), lambda: None)
