@@ -94,11 +94,12 @@ def test_a_second_start_needs_no_tensorflow(rows_checkpoint: Path, tmp_path: Pat
 def test_a_damaged_graph_is_made_again(
     rows_checkpoint: Path, tmp_path: Path, damage: bytes
 ) -> None:
-    serving.load(str(rows_checkpoint), cache=tmp_path)
-    [kept] = tmp_path.iterdir()
+    cache = tmp_path / "cache"
+    serving.load(str(rows_checkpoint), cache=cache)
+    [kept] = cache.iterdir()
     whole = kept.read_bytes()
     kept.write_bytes(damage)
-    assert serving.load(str(rows_checkpoint), cache=tmp_path).predict_faces(crops(1)).shape == (
+    assert serving.load(str(rows_checkpoint), cache=cache).predict_faces(crops(1)).shape == (
         1, 8, 2,
     )  # fmt: skip
     assert kept.read_bytes() == whole
