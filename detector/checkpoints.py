@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.checkpoint_files import read_arrays, write_arrays, write_json
-from detector.domain import CheckpointId, Image, Label
+from detector.domain import Label
 from detector.errors import BadCheckpoint, NoCheckpoint
-from detector.preprocessing import CROP_SIDE, to_network_input
+from detector.network import Metadata, Network
+from detector.preprocessing import CROP_SIDE
 from detector.voting import Thresholds, calibrated
 
 if TYPE_CHECKING:
@@ -37,103 +38,26 @@ BATCH = 16
 """Faces a compiled call takes; the last batch of a video is padded to it."""
 
 
-@dataclass(frozen=True)
-class Metadata:
-    """``metadata.json``. ``raw`` is the whole of it; the rest is what the code uses."""
+class LoadedCheckpoint(Network):
+    """A trained network in TensorFlow, as training and measuring take it.
 
-    name: str
-    version: str
-    sha256: str
-    architecture: Mapping[str, Any]
-    margin: float
-    drop: float
-    thresholds: Mapping[str, Any]
-    calibration: Mapping[str, Any] | None
-    raw: Mapping[str, Any]
-
-    @property
-    def id(self) -> CheckpointId:
-        return CheckpointId(self.name, self.version, self.sha256)
-
-
-class LoadedCheckpoint:
-    """A trained network, ready to be asked."""
+    Args:
+        device: TensorFlow's name of it.
+    """
 
     def __init__(self, metadata: Metadata, model: keras.Model, device: str) -> None:
         import tensorflow as tf
 
-        self.metadata = metadata
         self.model = model
         self.device = device
         # Nothing for autograph to rewrite, and its files stay in /tmp if the process is killed.
-        self._call = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
+        call = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
 
-    @property
-    def id(self) -> CheckpointId:
-        return self.metadata.id
+        def compute(inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            with tf.device(device):
+                return np.asarray(call(inputs), np.float32)
 
-    @property
-    def sequence(self) -> str:
-        """How the head reads faces: ``"rows"`` or ``"frames"``."""
-        return str(self.metadata.architecture["sequence"])
-
-    @property
-    def image_size(self) -> int:
-        return int(self.metadata.architecture["image_size"])
-
-    def predict_faces(self, crops: Sequence[Image]) -> npt.NDArray[np.float32]:
-        """Predictions of single faces, for a checkpoint that reads rows.
-
-        Args:
-            crops: n arrays, RGB ``uint8``, shape (300, 300, 3).
-
-        Returns:
-            (n, 8, 2), softmax over (FAKE, REAL).
-
-        Raises:
-            ValueError: the checkpoint reads frames.
-        """
-        if self.sequence != "rows":
-            raise ValueError(f"{self.id.name} reads {self.sequence}, not single faces")
-        return self._predict([np.asarray(crop) for crop in crops], BATCH)
-
-    def predict_sequences(self, windows: Sequence[Sequence[Image]]) -> npt.NDArray[np.float32]:
-        """Predictions of windows of 8 faces, for a checkpoint that reads frames.
-
-        Args:
-            windows: m sequences of 8 crops as ``predict_faces`` takes.
-
-        Returns:
-            (m, 8, 2), softmax over (FAKE, REAL) for each face of each window.
-
-        Raises:
-            ValueError: the checkpoint reads rows.
-        """
-        if self.sequence != "frames":
-            raise ValueError(f"{self.id.name} reads {self.sequence}, not windows")
-        return self._predict([list(window) for window in windows], BATCH // 8)
-
-    def _predict(self, items: Sequence[Any], batch: int) -> npt.NDArray[np.float32]:
-        """In batches of one fixed size: another size would compile another graph."""
-        import tensorflow as tf
-
-        answers = []
-        for start in range(0, len(items), batch):
-            part = items[start : start + batch]
-            inputs = np.stack([self._input_of(item) for item in part])
-            padding = batch - len(part)
-            if padding:
-                inputs = np.concatenate([inputs, np.repeat(inputs[-1:], padding, axis=0)])
-            with tf.device(self.device):
-                answers.append(np.asarray(self._call(inputs))[: len(part)])
-        if not answers:
-            return np.empty((0, 8, 2), np.float32)
-        return np.concatenate(answers)
-
-    def _input_of(self, item: Any) -> npt.NDArray[np.float32]:
-        if isinstance(item, list):
-            return to_network_input(item, self.image_size)
-        return to_network_input([item], self.image_size)[0]
+        super().__init__(metadata, compute, BATCH)
 
 
 def available() -> list[str]:
@@ -223,7 +147,9 @@ def temperature(about: Metadata) -> float | None:
 
 
 def load(name: str = "default", device: str = "CPU:0") -> LoadedCheckpoint:
-    """Find, verify and load a checkpoint.
+    """Find, verify and load a checkpoint into TensorFlow.
+
+    ``serving.load`` gives the same network in the engine that is fastest on a device.
 
     Args:
         name: an installed checkpoint's name, or a path to a folder.

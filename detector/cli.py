@@ -131,6 +131,8 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         "--checkpoint", default="default", metavar="NAME", help="an installed one, or a folder"
     )
     _add_reading_options(command)
+    command.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
+    command.add_argument("--threads", type=_count, default=0, help="0: all cores", metavar="N")
     command.set_defaults(run=analyze)
 
     for name, (module, about) in DEVELOPMENT.items():
@@ -152,8 +154,6 @@ def _add_reading_options(command: argparse.ArgumentParser) -> None:
         default=Limits().max_minutes,
         help="longer videos are refused; default %(default)g",
     )
-    command.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
-    command.add_argument("--threads", type=_count, default=0, help="0: all cores", metavar="N")
 
 
 def _add_options_of(module: str, command: argparse.ArgumentParser) -> None:

@@ -11,7 +11,6 @@ memory, which follows at once (the libraries' own size is not the video's doing)
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import os
 import resource
@@ -121,14 +120,11 @@ def _stream(
 
     windows = dict(wanted)
     passed, sent = 0, []
-    decoded = readers.decoded_frames(facts, limits, sender.alive)
-    for index, frame in enumerate(itertools.islice(decoded, max(windows, default=-1) + 1)):
+    for index, frame in readers.decoded_frames(facts, windows, limits, sender.alive):
         passed = index + 1
         if index in windows:
-            image = frame.picture()
-            if image is not None:
-                sender.frame(index, frame.time_s, windows[index], image)
-                sent.append((index, windows[index]))
+            sender.frame(index, frame.time_s, windows[index], frame.picture())
+            sent.append((index, windows[index]))
     return passed, sent
 
 
@@ -149,12 +145,8 @@ def _lacks_memory(error: BaseException | None) -> bool:
     A module that cannot be loaded now, after all were, lacks memory too, and so does
     a thread that cannot be started (EAGAIN).
     """
-    import cv2
-
     while error is not None:
         if isinstance(error, MemoryError | ImportError | BlockingIOError):
-            return True
-        if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
             return True
         error = error.__cause__ or error.__context__
     return False

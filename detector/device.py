@@ -1,4 +1,4 @@
-"""Where TensorFlow computes, and with how many threads: settled once per process."""
+"""Where networks compute, and with how many threads: settled once per process."""
 
 from __future__ import annotations
 
@@ -8,10 +8,26 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from detector.errors import NoDevice
 
 logger = logging.getLogger(__name__)
+
+
+def choose(device: str = "auto", threads: int = 0) -> str:
+    """The device that a network is served on, by TensorFlow's name.
+
+    TensorFlow is asked, and set up, only where there may be a GPU: loading it takes seconds.
+
+    Args, raises: as ``prepare``.
+    """
+    if threads < 0:
+        raise ValueError(f"threads must be 0 or more, got {threads}")
+    wanted = device.upper()
+    if wanted in ("CPU", "CPU:0") or (wanted == "AUTO" and not _has_gpu_driver()):
+        return "CPU:0"
+    return prepare(device, threads)
 
 
 def prepare(device: str = "auto", threads: int = 0) -> str:
@@ -52,6 +68,20 @@ def prepare(device: str = "auto", threads: int = 0) -> str:
     if wanted not in present:
         raise NoDevice(f"no device {device!r}; here are: {', '.join(sorted(present))}")
     return wanted
+
+
+def _has_gpu_driver() -> bool:
+    """Whether there is one that TensorFlow could use; where Linux shows none, there is none."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -2,11 +2,9 @@
 
 Probe ▸ sample ▸ find faces ▸ cut. ``Detector.analyze`` and ``python -m detector
 preprocess`` both see a video through ``FaceExtraction``: a network is trained and
-measured on the very crops that it is served. Which frames go through the face finder
-together is a part of that: its dense layers round otherwise in other company, and where two
-candidates are as good as each other that moves a box by some pixels (7 of 191 boxes of 13
-videos, alone or in eights). Frames are streamed; a few of them are in memory at a time, and
-the crops of those.
+measured on the very crops that it is served. Frames are streamed. Those of one window go
+through the face finder together, which follows faces from one to the next; a few windows are
+in memory at a time, and the crops of those.
 
     with FaceExtraction("clip.mp4", finder, Cut(margin=1.3)) as extraction:
         for faces in extraction:
@@ -17,20 +15,22 @@ the crops of those.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from detector import people
 from detector.domain import DetectedFace, Face, Image, SampledFrame
-from detector.faces import BATCH_FRAMES, FaceFinder
+from detector.faces import FaceFinder
 from detector.preprocessing import crop_face
 from detector.stages import Stages
 from detector.video import Limits, Sampling, sample
 
 BATCH_BYTES = 64 * 1024 * 1024
-"""Of frames that are in memory at a time: eight of 1080p, two of 4K, one of 8K."""
+"""Of frames that go through the face finder together: eight of 1080p, two of 4K, one of 8K."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class ExtractedFace(NamedTuple):
 
 
 class FaceExtraction:
-    """The faces of one video, a list for each batch of frames, in order of the frames and
-    from left to right within each.
+    """The faces of one video, a list for each window or part of one, in order of the frames
+    and from left to right within each.
 
     Returns from its construction when the file is known to be a video, with ``media`` set;
     ``sampled`` grows while it is iterated over. Leaving the ``with`` block ends the decoding.
@@ -62,6 +62,10 @@ class FaceExtraction:
         stages: told of progress and time; asked whether to stop, which raises
             ``AnalysisStopped`` here and while iterating.
         limits: what the video may cost.
+        pool: where faces are looked for while more frames are decoded; the thread that
+            iterates if None.
+        ahead: windows that the pool may have at a time. The order of what comes out and all
+            of its values are the same.
 
     Raises:
         UnusableVideo: the file cannot be read; also while iterating.
@@ -75,7 +79,12 @@ class FaceExtraction:
         sampling: Sampling | None = None,
         stages: Stages | None = None,
         limits: Limits | None = None,
+        pool: Executor | None = None,
+        ahead: int = 1,
     ) -> None:
+        self._pool = pool
+        self._ahead = ahead
+        self._pending: deque[Future[list[ExtractedFace]]] = deque()
         self._finder = finder
         self._cut = cut
         self._stages = stages or Stages()
@@ -83,6 +92,7 @@ class FaceExtraction:
             self._stream = sample(path, sampling, limits, self._stages.should_stop)
         self.media = self._stream.media
         self.sampled: list[int] = []
+        self._looked_at = 0
 
     def __enter__(self) -> Self:
         return self
@@ -94,33 +104,48 @@ class FaceExtraction:
         traceback: TracebackType | None,
     ) -> None:
         self._stream.close()
+        for future in self._pending:
+            future.cancel()
 
     def __iter__(self) -> Iterator[list[ExtractedFace]]:
-        stages = self._stages
+        stages, pending = self._stages, self._pending
         stages.report("sample", 0.0)
-        frames = iter(self._stream)
+        batches = _batches(iter(self._stream))
+        sizes: deque[int] = deque()
         while True:
             stages.stop_if_asked()
             with stages.timed("decode"):
-                batch = _next_batch(frames)
-            if not batch:
-                return
-            with stages.timed("detect"):
-                faces = self._find_faces(batch)
-            self.sampled += [frame.index for frame in batch]
+                batch = next(batches, [])
+            if batch:
+                self.sampled += [frame.index for frame in batch]
+                sizes.append(len(batch))
+                pending.append(self._begin(batch))
+            ended = not batch
             # The next frames need the room of these.
             del batch
-            yield faces
-            del faces
-            stages.report("detect", len(self.sampled) / max(self._stream.expected, 1))
+            while pending and (ended or len(pending) > self._ahead or pending[0].done()):
+                yield pending.popleft().result()
+                self._looked_at += sizes.popleft()
+                stages.report("detect", self._looked_at / max(self._stream.expected, 1))
+                stages.stop_if_asked()
+            if ended:
+                return
 
-    def _find_faces(self, batch: Sequence[SampledFrame]) -> list[ExtractedFace]:
-        found = self._finder.find([frame.image for frame in batch])
-        return [
-            self._extract(frame, one)
-            for frame, detected in zip(batch, found, strict=True)
-            for one in detected
-        ]
+    def _begin(self, batch: list[SampledFrame]) -> Future[list[ExtractedFace]]:
+        if self._pool is not None:
+            return self._pool.submit(self._find_faces, batch)
+        done: Future[list[ExtractedFace]] = Future()
+        done.set_result(self._find_faces(batch))
+        return done
+
+    def _find_faces(self, batch: list[SampledFrame]) -> list[ExtractedFace]:
+        with self._stages.timed("detect"):
+            found = self._finder.follow([frame.image for frame in batch])
+            return [
+                self._extract(frame, one)
+                for frame, detected in zip(batch, found, strict=True)
+                for one in detected
+            ]
 
     def _extract(self, frame: SampledFrame, detected: DetectedFace) -> ExtractedFace:
         face = Face(
@@ -135,12 +160,14 @@ class FaceExtraction:
         return ExtractedFace(face, crop)
 
 
-def _next_batch(frames: Iterator[SampledFrame]) -> list[SampledFrame]:
-    """As many frames as the face finder takes at once, fewer if they are very large."""
+def _batches(frames: Iterator[SampledFrame]) -> Iterator[list[SampledFrame]]:
+    """The frames of one window, in parts if they are very large."""
     batch: list[SampledFrame] = []
     for frame in frames:
+        size = sum(one.image.nbytes for one in batch) + frame.image.nbytes
+        if batch and (size > BATCH_BYTES or frame.window != batch[0].window):
+            yield batch
+            batch = []
         batch.append(frame)
-        full = len(batch) == BATCH_FRAMES
-        if full or sum(one.image.nbytes for one in batch) + frame.image.nbytes > BATCH_BYTES:
-            break
-    return batch
+    if batch:
+        yield batch

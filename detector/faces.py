@@ -1,21 +1,22 @@
-"""Finds all faces in frames: the adapter around MTCNN.
+"""Finds all faces in frames: what lies between MTCNN and the detector.
 
-What it takes care of, each a measured failure of the bare library: frames are
-shrunk to a bounded size instead of changing MTCNN's ``min_face_size``, the
-networks run as compiled functions, frames of one size go through together, a
-failing network is an error and never "no faces", boxes are plain integers inside
-the frame, and textures that pass for a face at one scale get a second look.
+What it takes care of, each a measured failure of the bare networks: frames are shrunk to a
+bounded size, boxes are plain integers inside the frame, and textures that pass for a face at
+one scale get a second look. Within a run of frames it looks everywhere in some of them only,
+and in those between near the faces that it knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 
 from detector.domain import DetectedFace, FaceBox, Image
+from detector.mtcnn import Boxes, Found, Mtcnn
 
 WORKING_SIDE = 640
 """Longer side, in pixels, of the frame MTCNN sees; larger frames are shrunk to it.
@@ -26,7 +27,15 @@ The smallest face MTCNN looks for is 20 pixels there, one thirty-second of the f
 MIN_CONFIDENCE = 0.9
 """Together with the second look: it keeps more true faces and fewer textures than 0.95 alone."""
 
-BATCH_FRAMES = 8
+FOLLOWED = 6
+"""At most, between two frames in which faces are looked for everywhere.
+
+So of a window of 8 the first and the last are looked at everywhere. What that misses and how
+far the boxes move is measured by ``python -m benchmarks.following``.
+"""
+
+SAME_PLACE = 0.75
+"""Of a face's side: how far it may have moved from one frame to the next and be the same."""
 
 SECOND_LOOK_SIDES = (100, 160)
 """A face must be found again in a square around it at each of these sides.
@@ -36,21 +45,18 @@ main face were left, all but one of them true faces, and 98.6 % of the main face
 """
 
 SECOND_LOOK_MARGIN = 1.3
-BATCH_SECOND_LOOKS = 32
 
 MIN_VISIBLE = 0.6
 """Of a box's area inside the frame; a face cut off more than this cannot be judged."""
 
-_LANDMARKS = 5
-_COLUMNS = 6 + 2 * _LANDMARKS
-"""Of MTCNN's answer: frame, x1, y1, x2, y2, confidence, five landmark xs, five ys."""
-
 
 class FaceFinder:
-    """MTCNN on one device, loaded once and used for many frames.
+    """MTCNN, loaded once and used for many frames; may be shared by threads.
+
+    It computes on the processor, on the thread that calls it, also where there is a GPU: the
+    networks are so small that they would wait for the pictures.
 
     Arguments:
-        device: as TensorFlow names it, ``"CPU:0"`` or ``"GPU:0"``.
         working_side: larger frames are shrunk to this longer side.
         min_confidence: faces MTCNN is less sure of are dropped.
 
@@ -60,100 +66,128 @@ class FaceFinder:
     """
 
     def __init__(
-        self,
-        device: str = "CPU:0",
-        working_side: int = WORKING_SIDE,
-        min_confidence: float = MIN_CONFIDENCE,
+        self, working_side: int = WORKING_SIDE, min_confidence: float = MIN_CONFIDENCE
     ) -> None:
-        import tensorflow as tf
-        from mtcnn.stages import StageONet, StagePNet, StageRNet
-
-        self._device = device
+        self._mtcnn = Mtcnn()
         self._working_side = working_side
         self._min_confidence = min_confidence
-        with tf.device(device):
-            self._stages = [StagePNet(), StageRNet(), StageONet()]
-        for stage, side in zip(self._stages, (None, 24, 48), strict=True):
-            # Eagerly the networks take twice as long. The open shape makes one
-            # graph serve every pyramid level and every number of candidates.
-            stage._model = tf.function(
-                stage.model,
-                input_signature=[tf.TensorSpec((None, side, side, 3), tf.float32)],
-                autograph=False,
-            )
 
     def find(self, images: Sequence[Image]) -> list[list[DetectedFace]]:
-        """All faces of each RGB frame, from left to right.
+        """All faces of each RGB frame, from left to right, each frame looked at by itself."""
+        return [self._look(_Frame(image, self._working_side)).faces for image in images]
 
-        Neighboring frames of equal size share a pass through the networks.
+    def follow(self, images: Sequence[Image]) -> list[list[DetectedFace]]:
+        """All faces of each frame of a run, from left to right.
+
+        The first frame, the last, and every fourth are looked at as by ``find``; between them
+        faces are looked for near where the frame before and the next such frame have them. A
+        frame in which a face is not found again is looked at everywhere as well.
+
+        Args:
+            images: RGB frames that follow each other, fractions of a second apart.
         """
-        for image in images:
-            _check(image)
-        found: list[list[DetectedFace]] = []
-        for batch in _batches(images):
-            found.extend(self._find_in_batch(batch))
-        seen_twice = iter(
-            self._second_look(
-                [
-                    _square(image, face.box)
-                    for image, faces in zip(images, found, strict=True)
-                    for face in faces
-                ]
-            )
-        )
-        return [[face for face in faces if next(seen_twice)] for faces in found]
+        frames = [_Frame(image, self._working_side) for image in images]
+        seen: dict[int, _Seen] = {}
+        anchors = sorted({*range(0, len(frames), FOLLOWED + 1), len(frames) - 1} - {-1})
+        for anchor in anchors:
+            seen[anchor] = self._look(frames[anchor])
+        for before, after in pairwise(anchors):
+            for between in range(before + 1, after):
+                seen[between] = self._look_near(frames[between], seen[between - 1], seen[after])
+        return [seen[number].faces for number in range(len(frames))]
 
-    def _find_in_batch(self, images: Sequence[Image]) -> list[list[DetectedFace]]:
-        height, width = images[0].shape[:2]
-        frames = np.stack([_shrink(image, self._working_side) for image in images])
-        scale = np.array([width / frames.shape[2], height / frames.shape[1]])
-        found: list[list[DetectedFace]] = [[] for _ in images]
-        for row in self._run_stages(frames):
-            box = _visible_box(row[1:3] * scale, row[3:5] * scale, width, height)
-            if box is None or row[5] < self._min_confidence:
+    def _look(self, frame: _Frame) -> _Seen:
+        seen = _Seen()
+        for face in frame.faces(self._mtcnn.detect(frame.small)):
+            sure = face.confidence >= self._min_confidence
+            seen.add(face, sure and self._second_look(frame.image, face.box))
+        return seen
+
+    def _look_near(self, frame: _Frame, before: _Seen, coming: _Seen) -> _Seen:
+        nearby = before.all() + coming.all()
+        if not nearby:
+            return _Seen()
+        near = frame.shrunk([face.box for face in nearby])
+        faces = frame.faces(self._mtcnn.detect(frame.small, near))
+        known = before.faces + coming.faces
+        seen = _Seen()
+        for face in faces:
+            sure = face.confidence >= self._min_confidence
+            again = any(_same(face, one) for one in known)
+            seen.add(face, sure and (again or self._second_look(frame.image, face.box)))
+        if not all(any(_same(face, one) for face in seen.faces) for one in before.faces):
+            return self._look(frame)
+        return seen
+
+    def _second_look(self, image: Image, box: FaceBox) -> bool:
+        """Whether a face fills the middle of a square around it, at every side."""
+        square = _square(image, box)
+        for side in SECOND_LOOK_SIDES:
+            half = side / SECOND_LOOK_MARGIN / 2
+            middle = np.array([[side / 2 - half] * 2 + [side / 2 + half] * 2])
+            found = self._mtcnn.detect(_resized(square, side), near=middle)
+            if not any(_fills_the_middle(seen, side) for seen in found.boxes):
+                return False
+        return True
+
+
+class _Seen:
+    """What was seen in a frame, from left to right."""
+
+    def __init__(self) -> None:
+        self.faces: list[DetectedFace] = []
+        self.doubtful: list[DetectedFace] = []
+        """Not sure enough here; in the next frame they may be."""
+
+    def add(self, face: DetectedFace, sure: bool) -> None:
+        (self.faces if sure else self.doubtful).append(face)
+
+    def all(self) -> list[DetectedFace]:
+        return self.faces + self.doubtful
+
+
+class _Frame:
+    """A frame, and how MTCNN sees it."""
+
+    def __init__(self, image: Image, working_side: int) -> None:
+        _check(image)
+        self.image = image
+        self.small = _shrink(image, working_side)
+        height, width = image.shape[:2]
+        self._scale = np.array([width / self.small.shape[1], height / self.small.shape[0]])
+
+    def faces(self, found: Found) -> list[DetectedFace]:
+        """What MTCNN found in the small picture, in pixels of the frame, from left to right."""
+        height, width = self.image.shape[:2]
+        faces = []
+        for box, score, points in zip(found.boxes, found.scores, found.landmarks, strict=True):
+            visible = _visible_box(box[:2] * self._scale, box[2:] * self._scale, width, height)
+            if visible is None:
                 continue
-            landmarks = np.rint(row[6:].reshape(2, _LANDMARKS).T * scale).astype(int).tolist()
-            found[int(row[0])].append(
+            landmarks = np.rint(points * self._scale).astype(int).tolist()
+            faces.append(
                 DetectedFace(
-                    box=box,
-                    confidence=float(row[5]),
+                    box=visible,
+                    confidence=float(score),
                     landmarks=tuple((x, y) for x, y in landmarks),
                 )
             )
-        for faces in found:
-            faces.sort(key=lambda face: (face.box.x, face.box.y, face.box.side))
-        return found
+        return sorted(faces, key=lambda face: (face.box.x, face.box.y, face.box.side))
 
-    def _second_look(self, squares: Sequence[PIL.Image.Image]) -> list[bool]:
-        """For each square, whether a face fills its middle at every side."""
-        confirmed = [True] * len(squares)
-        for side in SECOND_LOOK_SIDES:
-            for start in range(0, len(squares), BATCH_SECOND_LOOKS):
-                part = squares[start : start + BATCH_SECOND_LOOKS]
-                rows = self._run_stages(np.stack([_resized(square, side) for square in part]))
-                seen = {int(row[0]) for row in rows if _fills_the_middle(row, side)}
-                for position in range(len(part)):
-                    confirmed[start + position] &= position in seen
-        return confirmed
+    def shrunk(self, boxes: Sequence[FaceBox]) -> Boxes:
+        """Boxes of the frame in pixels of the small picture."""
+        corners = [[(b.x, b.y), (b.x + b.width, b.y + b.height)] for b in boxes]
+        return (np.array(corners) / self._scale).reshape(-1, 4)
 
-    def _run_stages(self, images: Image) -> npt.NDArray[np.float64]:
-        """MTCNN's three stages over images (n, height, width, 3); a row a face (``_COLUMNS``).
 
-        ``MTCNN.detect_faces`` does the same and takes any InvalidArgumentError for
-        "no faces", because its second and third network refuse an empty batch.
-        Stopping at an empty batch leaves that error its meaning.
-        """
-        import tensorflow as tf
-
-        frames = (images.astype(np.float32) - 127.5) / 128.0
-        shapes = np.array([frame.shape for frame in frames])
-        boxes = None
-        with tf.device(self._device):
-            for stage in self._stages:
-                boxes = stage(bboxes_batch=boxes, images_normalized=frames, images_oshapes=shapes)
-                if len(boxes) == 0:
-                    return np.empty((0, _COLUMNS))
-        return np.asarray(boxes, dtype=np.float64)
+def _same(face: DetectedFace, earlier: DetectedFace) -> bool:
+    """Whether a face is where another was, and about as large."""
+    larger, smaller = sorted((face.box.side, earlier.box.side), reverse=True)
+    away = max(
+        abs(face.box.x + face.box.width / 2 - earlier.box.x - earlier.box.width / 2),
+        abs(face.box.y + face.box.height / 2 - earlier.box.y - earlier.box.height / 2),
+    )
+    return away <= SAME_PLACE * smaller and larger <= 1.6 * smaller
 
 
 def _check(image: Image) -> None:
@@ -164,19 +198,6 @@ def _check(image: Image) -> None:
         )
 
 
-def _batches(images: Sequence[Image]) -> Iterator[Sequence[Image]]:
-    """Runs of neighboring frames of one size, at most ``BATCH_FRAMES`` long."""
-    start = 0
-    for end in range(1, len(images) + 1):
-        if (
-            end == len(images)
-            or images[end].shape != images[start].shape
-            or end - start == BATCH_FRAMES
-        ):
-            yield images[start:end]
-            start = end
-
-
 def _shrink(image: Image, side: int) -> Image:
     """The frame with its longer side at most ``side``; small frames stay as they are."""
     height, width = image.shape[:2]
@@ -184,7 +205,7 @@ def _shrink(image: Image, side: int) -> Image:
     if factor >= 1:
         return image
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return np.asarray(PIL.Image.fromarray(image).resize(size, PIL.Image.Resampling.BOX))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _visible_box(
@@ -201,26 +222,28 @@ def _visible_box(
     return FaceBox(left, top, right - left, bottom - top)
 
 
-def _square(image: Image, box: FaceBox) -> PIL.Image.Image:
+def _square(image: Image, box: FaceBox) -> Image:
     """The face with a margin, black outside the frame."""
     side = round(box.side * SECOND_LOOK_MARGIN)
     left = round(box.x + (box.width - side) / 2)
     top = round(box.y + (box.height - side) / 2)
-    square = PIL.Image.fromarray(image).crop((left, top, left + side, top + side))
-    largest = max(SECOND_LOOK_SIDES)
-    return square.resize((largest, largest), _resampling(side, largest))
+    height, width = image.shape[:2]
+    inside = image[max(top, 0) : top + side, max(left, 0) : left + side]
+    below, behind = max(0, top + side - height), max(0, left + side - width)
+    square = cv2.copyMakeBorder(
+        inside, max(0, -top), below, max(0, -left), behind, cv2.BORDER_CONSTANT, value=(0, 0, 0)
+    )
+    return _resized(np.asarray(square, np.uint8), max(SECOND_LOOK_SIDES))
 
 
-def _resized(square: PIL.Image.Image, side: int) -> Image:
-    return np.asarray(square.resize((side, side), _resampling(square.width, side)))
+def _resized(square: Image, side: int) -> Image:
+    shrinks = side < square.shape[0]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(square, (side, side), interpolation=interpolation), np.uint8)
 
 
-def _resampling(before: int, after: int) -> PIL.Image.Resampling:
-    return PIL.Image.Resampling.BOX if after < before else PIL.Image.Resampling.BILINEAR
-
-
-def _fills_the_middle(row: npt.NDArray[np.float64], side: int) -> bool:
+def _fills_the_middle(box: npt.NDArray[np.float64], side: int) -> bool:
     """Whether MTCNN's box is about where the second look expects the face."""
-    center = (row[1:3] + row[3:5]) / 2
-    size = float(np.max(row[3:5] - row[1:3]))
+    center = (box[:2] + box[2:]) / 2
+    size = float(np.max(box[2:] - box[:2]))
     return bool(np.all(np.abs(center - side / 2) < 0.2 * side)) and 0.45 < size / side < 1.0

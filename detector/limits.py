@@ -6,6 +6,10 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from detector.errors import DecodingLimit, TooLong
+
+MAX_FRAMES_PER_SECOND = 120
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -36,3 +40,22 @@ class Limits:
             value = getattr(self, field.name)
             if not value > 0 or not math.isfinite(value):
                 raise ValueError(f"{field.name} must be a positive number, received {value!r}")
+
+
+def check_length(seconds: float, frames: int, limits: Limits) -> None:
+    """Raise ``TooLong`` for a video of so many seconds or frames, if it is."""
+    allowed_s = limits.max_minutes * 60 + 1
+    if seconds > allowed_s or frames > allowed_s * MAX_FRAMES_PER_SECOND:
+        raise TooLong(
+            f"{seconds / 60:.1f} minutes or {frames} frames and more, "
+            f"at most {limits.max_minutes:g} minutes"
+        )
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    """Raise ``DecodingLimit`` for frames of so many pixels, if they are too large."""
+    if max(width, height) > limits.max_side or width * height > limits.max_pixels:
+        raise DecodingLimit(
+            f"frames of {width}×{height} pixels, at most {limits.max_side} on a side "
+            f"and {limits.max_pixels} in all"
+        )

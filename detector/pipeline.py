@@ -1,9 +1,10 @@
 """The detector: a video file in, a ``VideoResult`` out.
 
 The stages, by the names a user sees: probe ▸ sample ▸ detect ▸ track ▸ predict ▸
-vote. Frames are streamed: while ``detect`` runs, a few frames are in memory, and of
-each face what the result shows of it (a thumbnail, numbers) and, up to a bound, its
-crop. With more faces than that, predicting begins while frames still come.
+vote. Frames are streamed, and the stages overlap: while a child decodes, a pool of as many
+threads as there are cores looks for faces and predicts those that were found. A few windows
+of frames are in memory, and of each face what the result shows of it (a thumbnail, numbers)
+and, up to a bound, its crop.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import PIL.Image
 
-from detector import checkpoints, people, voting
-from detector.device import prepare
+from detector import checkpoints, people, serving, voting
+from detector.device import choose, cores
 from detector.domain import Face, FaceResult, Image, Person, VideoResult
 from detector.extraction import Cut, FaceExtraction
 from detector.faces import FaceFinder
+from detector.network import Metadata, Network
 from detector.prediction import Predictor, sampling_for
 from detector.stages import OnProgress, ShouldStop, Stages
 from detector.versions import versions
@@ -39,36 +43,45 @@ class Detector:
         print(result.verdict, result.probability_fake)
     """
 
-    def __init__(self, finder: FaceFinder, checkpoint: checkpoints.LoadedCheckpoint) -> None:
+    def __init__(self, finder: FaceFinder, network: Network, threads: int = 0) -> None:
         self._finder = finder
-        self._checkpoint = checkpoint
-        self._thresholds = checkpoints.thresholds(checkpoint.metadata)
-        self._temperature = checkpoints.temperature(checkpoint.metadata)
+        self._network = network
+        self._thresholds = checkpoints.thresholds(network.metadata)
+        self._temperature = checkpoints.temperature(network.metadata)
+        self._threads = threads or cores()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="detector")
 
     @classmethod
-    def load(cls, checkpoint: str = "default", device: str = "auto", threads: int = 0) -> Detector:
-        """Load the networks. Takes many seconds.
+    def load(
+        cls,
+        checkpoint: str = "default",
+        device: str = "auto",
+        threads: int = 0,
+        cache: Path | None = None,
+    ) -> Detector:
+        """Load the networks: a second, and many when a checkpoint is used for the first time.
 
         Args:
             checkpoint: name of an installed checkpoint, or a path to its folder.
-            device: see ``device.prepare``.
-            threads: TensorFlow's; 0 for all cores.
+            device: see ``device.choose``.
+            threads: that compute; 0 for one on each core.
+            cache: see ``serving.load``.
 
         Raises:
             CheckpointError: none of this name, or one that cannot be used.
             NoDevice: there is no such device here.
+            ValueError: ``threads`` is negative.
         """
         # What is missing or makes no sense is said before TensorFlow is loaded.
         about = checkpoints.read_metadata(checkpoints.find(checkpoint))
         checkpoints.thresholds(about), checkpoints.temperature(about)
-        name = prepare(device, threads)
-        loaded = checkpoints.load(checkpoint, device=name)
-        return cls(FaceFinder(name), loaded)
+        name = choose(device, threads)
+        return cls(FaceFinder(), serving.load(checkpoint, name, cache), threads)
 
     @property
-    def checkpoint(self) -> checkpoints.Metadata:
+    def checkpoint(self) -> Metadata:
         """What the loaded checkpoint says about itself."""
-        return self._checkpoint.metadata
+        return self._network.metadata
 
     def analyze(
         self,
@@ -91,14 +104,17 @@ class Detector:
             UnusableVideo: the file cannot be analysed; the child class says why.
             AnalysisStopped: ``should_stop`` said so.
         """
-        sampling = sampling_for(self._checkpoint.metadata, sampling or Sampling())
+        sampling = sampling_for(self._network.metadata, sampling or Sampling())
         stages = Stages(on_progress, should_stop)
-        run = _Run(stages, Predictor(self._checkpoint))
-        extraction = self._see(run, path, sampling, limits)
-        with stages.enter("track"):
-            linked = people.link(list(run.thumbnails), stages.stop_if_asked)
-        with stages.enter("predict"):
-            run.predict(complete=True)
+        run = _Run(stages, Predictor(self._network, self._pool, stages=stages))
+        try:
+            extraction = self._see(run, path, sampling, limits)
+            with stages.enter("track"):
+                linked = people.link(list(run.thumbnails), stages.stop_if_asked)
+            run.predict_the_rest()
+        except BaseException:
+            run.predictor.cancel()
+            raise
         with stages.enter("vote"):
             decision, faces = self._vote(run, linked)
         return VideoResult(
@@ -110,7 +126,7 @@ class Detector:
             people=decision.people,
             faces=faces,
             media=extraction.media,
-            checkpoint=self._checkpoint.id,
+            checkpoint=self._network.id,
             sampling=sampling.name,
             sampled_frames=tuple(sorted(extraction.sampled)),
             seconds=stages.seconds(),
@@ -125,17 +141,15 @@ class Detector:
         limits: Limits | None,
     ) -> FaceExtraction:
         """Probe, sample and detect: afterwards the run has every face."""
-        stages, about = run.stages, self._checkpoint.metadata
+        stages, about = run.stages, self._network.metadata
         cut = Cut(about.margin, about.drop)
-        with FaceExtraction(path, self._finder, cut, sampling, stages, limits) as extraction:
+        with FaceExtraction(
+            path, self._finder, cut, sampling, stages, limits, self._pool, self._threads
+        ) as extraction:
             for faces in extraction:
-                with stages.timed("detect"):
-                    for face, crop in faces:
-                        run.predictor.add(face, crop)
-                        run.thumbnails[face] = _thumbnail(crop)
-                if run.predictor.full:
-                    with stages.timed("predict"):
-                        run.predict(complete=False)
+                for face, crop in faces:
+                    run.predictor.add(face, crop)
+                    run.thumbnails[face] = _thumbnail(crop)
         return extraction
 
     def _vote(
@@ -185,18 +199,16 @@ class _Run:
     predictor: Predictor
     thumbnails: dict[Face, bytes] = field(default_factory=dict)
 
-    def predict(self, *, complete: bool) -> None:
-        """Predict the faces that wait, asking between batches whether to go on."""
-        made = 0
+    def predict_the_rest(self) -> None:
+        """Wait for all predictions, asking between them whether to go on."""
+        self.stages.stop_if_asked()
+        self.stages.report("predict", 0.0)
 
-        def step(count: int, total: int) -> None:
-            nonlocal made
-            made += count
+        def step(made: int, total: int) -> None:
             self.stages.stop_if_asked()
-            if complete:
-                self.stages.report("predict", made / total)
+            self.stages.report("predict", made / total)
 
-        self.predictor.predict(step, complete=complete)
+        self.predictor.finish(step)
 
 
 def _thumbnail(crop: Image) -> bytes:

@@ -1,4 +1,4 @@
-"""Faces ▸ predictions, in batches, holding a bounded number of crops.
+"""Faces ▸ predictions, in batches, while more are found; a bounded number of crops is held.
 
 A checkpoint that reads *rows* predicts each face alone. One that reads *frames*
 predicts windows of 8 faces of one track, 2 apart, so that a face collects one
@@ -9,103 +9,149 @@ face.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.checkpoints import LoadedCheckpoint, Metadata
 from detector.domain import Face, Image, Prediction
+from detector.network import Metadata, Network
 from detector.people import tracks
 from detector.sampling import Sampling
+from detector.stages import Stages
 
-T = TypeVar("T")
+Answers = npt.NDArray[np.float32]
+
+ROWS = 8
+"""Predictions of a single face: one for each row of its feature map."""
 
 WINDOW = 8
 WINDOW_STEP = 2
 RUN_FRAMES = 12
 """Sampled frames in a run for a checkpoint that reads frames, so that windows overlap."""
 
-HELD_CROPS = 128
-"""Crops kept in memory, 270 KB each. More faces are predicted as the video is read."""
+CHUNK = 8
+"""Faces that are predicted together."""
 
-CHUNK = 16
-"""Predictions between two looks at whether to go on."""
+HELD_CROPS = 128
+"""Crops kept in memory, 270 KB each, waiting or being predicted."""
 
 Step = Callable[[int, int], None]
 """Called with how many predictions are made and how many there are to make."""
 
 
 class Predictor:
-    """Collects the faces of one video and what the network says about them."""
+    """Collects the faces of one video and what the network says about them.
 
-    def __init__(self, checkpoint: LoadedCheckpoint, held_crops: int = HELD_CROPS) -> None:
-        self._checkpoint = checkpoint
-        self._reads_frames = checkpoint.metadata.architecture["sequence"] == "frames"
+    Args:
+        pool: where the network computes, while more faces are found.
+        held_crops: with more, ``add`` waits for predictions.
+        stages: told how long predicting takes.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        pool: Executor,
+        held_crops: int = HELD_CROPS,
+        stages: Stages | None = None,
+    ) -> None:
+        self._network = network
+        self._pool = pool
         self._held_crops = held_crops
+        self._stages = stages or Stages()
+        self._reads_frames = network.sequence == "frames"
         self._waiting: dict[Face, Image] = {}
+        self._begun: deque[_Chunk] = deque()
         self._predictions: dict[Face, list[Prediction]] = {}
+
+    @property
+    def held(self) -> int:
+        """How many crops are in memory, one counted for each prediction it is needed for."""
+        return len(self._waiting) + sum(chunk.crops for chunk in self._begun)
 
     def add(self, face: Face, crop: Image) -> None:
         """Take a face; faces come window by window."""
+        if self._reads_frames and self._waiting:
+            latest = next(reversed(self._waiting)).window
+            if face.window != latest:  # Tracks are complete when their window is.
+                self._begin_windows()
         self._waiting[face] = crop
+        if not self._reads_frames and len(self._waiting) == CHUNK:
+            self._begin_single_faces()
+        while self._begun and (self.held > self._held_crops or self._begun[0].answers.done()):
+            self._collect(self._begun.popleft())
 
-    @property
-    def full(self) -> bool:
-        """Whether ``predict`` should be called before more faces are added."""
-        return len(self._waiting) >= self._held_crops
-
-    def predict(self, step: Step, *, complete: bool) -> None:
-        """Predict the faces that wait, and let go of their crops.
+    def finish(self, step: Step) -> None:
+        """Predict the faces that are left.
 
         Args:
-            step: called after each chunk; what it raises ends the work.
-            complete: no more faces will come. Before that, the faces of the latest
-                window stay: tracks are not complete until their window is.
+            step: called after each part; what it raises ends the work.
         """
-        faces = list(self._waiting)
         if self._reads_frames:
-            if not complete:
-                latest = faces[-1].window if faces else 0
-                faces = [face for face in faces if face.window != latest]
-            self._predict_windows(faces, step)
-        else:
-            self._predict_singly(faces, step)
-        for face in faces:
-            del self._waiting[face]
+            self._begin_windows()
+        elif self._waiting:
+            self._begin_single_faces()
+        total = len(self._begun)
+        for made in range(1, total + 1):
+            self._collect(self._begun.popleft())
+            step(made, total)
+
+    def cancel(self) -> None:
+        """Begin nothing more."""
+        for chunk in self._begun:
+            chunk.answers.cancel()
 
     def predictions(self, face: Face) -> tuple[Prediction, ...]:
         """All predictions of a face that was added and predicted."""
         return tuple(self._predictions[face])
 
-    def _predict_singly(self, faces: Sequence[Face], step: Step) -> None:
-        for chunk in _chunks(faces, CHUNK):
-            answers = self._checkpoint.predict_faces([self._waiting[face] for face in chunk])
-            for face, rows in zip(chunk, answers, strict=True):
-                self._collect(face, rows)
-            step(len(chunk), len(faces))
+    def _begin_single_faces(self) -> None:
+        faces, crops = list(self._waiting), list(self._waiting.values())
+        self._waiting.clear()
+        self._begin([[face] * ROWS for face in faces], self._network.predict_faces, crops)
 
-    def _predict_windows(self, faces: Sequence[Face], step: Step) -> None:
-        windows = [
-            [track[position] for position in window]
-            for track in tracks(faces)
-            for window in sequence_windows(len(track))
-        ]
-        for chunk in _chunks(windows, max(1, CHUNK // WINDOW)):
-            crops = [[self._waiting[face] for face in window] for window in chunk]
-            answers = self._checkpoint.predict_sequences(crops)
-            for window, rows in zip(chunk, answers, strict=True):
-                for position, face in enumerate(window):
-                    if face not in window[:position]:
-                        self._collect(face, rows[position : position + 1])
-            step(len(chunk), len(windows))
+    def _begin_windows(self) -> None:
+        """Those of all faces that wait; they are of one window of the sampling."""
+        for track in tracks(list(self._waiting)):
+            for window in sequence_windows(len(track)):
+                faces = [track[position] for position in window]
+                crops = [self._waiting[face] for face in faces]
+                # A face that is read twice in a window counts once.
+                once = [f if f not in faces[:i] else None for i, f in enumerate(faces)]
+                self._begin([once], self._network.predict_sequences, [crops])
+        self._waiting.clear()
 
-    def _collect(self, face: Face, rows: npt.NDArray[np.float32]) -> None:
-        self._predictions.setdefault(face, []).extend(
-            Prediction(p_fake=float(p_fake), p_real=float(p_real)) for p_fake, p_real in rows
-        )
+    def _begin(
+        self, faces: list[list[Face | None]], predict: Callable[[Any], Answers], crops: list[Any]
+    ) -> None:
+        def work() -> Answers:
+            with self._stages.timed("predict"):
+                return predict(crops)
+
+        held = sum(len(crop) if isinstance(crop, list) else 1 for crop in crops)
+        self._begun.append(_Chunk(faces, self._pool.submit(work), held))
+
+    def _collect(self, chunk: _Chunk) -> None:
+        for faces, rows in zip(chunk.faces, chunk.answers.result(), strict=True):
+            for face, (p_fake, p_real) in zip(faces, rows, strict=True):
+                if face is not None:
+                    prediction = Prediction(p_fake=float(p_fake), p_real=float(p_real))
+                    self._predictions.setdefault(face, []).append(prediction)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Predictions that are being made."""
+
+    faces: list[list[Face | None]]
+    """Whose each prediction is; None: nobody's."""
+    answers: Future[Answers]
+    crops: int
 
 
 def sampling_for(checkpoint: Metadata, sampling: Sampling) -> Sampling:
@@ -132,8 +178,3 @@ def sequence_windows(count: int) -> list[list[int]]:
     last = count - WINDOW
     starts = sorted({*range(0, last + 1, WINDOW_STEP), last})
     return [list(range(start, start + WINDOW)) for start in starts]
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

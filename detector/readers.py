@@ -2,43 +2,58 @@
 
 The file's own bytes say which container it is; only that one demuxer may open it,
 and only through the file protocol, so that a playlist renamed .mp4 opens nothing.
-PyAV reads the facts: it walks over all packets without decoding them, which gives
-the true number of frames and their times even where the header lies. OpenCV decodes,
-and PyAV where OpenCV cannot (AV1, and whatever follows damage).
+The facts come from a walk over all packets without decoding them, which gives the true
+number of frames and their times even where the header lies.
+
+Frames are numbered in the order of showing. Where every packet says when it is shown,
+that tells a frame's number, and what nobody wants is left out: long gaps by starting again
+at a keyframe, and frames of H.264 that no other refers to. Elsewhere all frames are decoded
+and counted.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import av
 import av.error
 import av.logging
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from detector.clock import Clock
 from detector.containers import Container, sniff
+from detector.device import cores
 from detector.domain import Image, MediaInfo
-from detector.errors import CannotDecode, DecodingLimit, NoVideoStream, TooLong
-from detector.limits import Limits
+from detector.errors import CannotDecode, NoVideoStream
+from detector.gaps import is_clean_start, segments
+from detector.limits import Limits, check_length, check_size
 
 Beat = Callable[[], None]
 """Called once per packet or frame, so that a long silence of ours is never a healthy one."""
 
-OPENCV_CANNOT = frozenset({"av1"})
-MAX_FRAMES_PER_SECOND = 120
-DECODING_THREADS = 2
+NUMBERING = frozenset({"mov", "matroska"})
+"""Demuxers whose packets say when they are shown; others guess it where the file does not."""
+
+TIMELESS = frozenset({"avi"})
+"""Demuxers of containers that say when a frame is decoded, and not when it is shown."""
+
+MAX_THREADS = 4
+LARGE_PIXELS = 4096 * 2304
+"""Of larger frames each thread more would hold too much memory."""
+
 OUT_OF_MEMORY = (av.error.MemoryError, av.error.BlockingIOError)
 """The second: no room for the stack of another thread."""
+
+Stamps = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,10 @@ class Facts:
     begins_s: float
     """When a player shows the first frame: sound may begin before the pictures."""
     mirrored: bool
-    opencv_can: bool
+    stamps: Stamps
+    """Of the packets, sorted, in the stream's unit; empty if they do not number the frames."""
+    clean_starts: tuple[int, ...]
+    """Numbers of the frames from which on decoding gives the same as from the beginning."""
 
 
 @dataclass(frozen=True)
@@ -64,37 +82,34 @@ class DecodedFrame:
     """A frame that was decoded; its picture is made only when asked for."""
 
     time_s: float
-    picture: Callable[[], Image | None]
+    picture: Callable[[], Image]
 
 
 def read_facts(path: str, limits: Limits, beat: Beat) -> Facts:
     """Walk over the file without decoding more than its first frame."""
     av.logging.set_level(None)
     container = sniff(path)
-    with _open_pyav(path, container) as opened:
+    with _open(path, container) as opened:
         stream = _video_stream(opened)
         name = _codec_name(stream)
         stated_s = _stated_duration(opened, stream)
-        _check_length(stated_s, 0, limits)
-        _check_size(stream.codec_context.width, stream.codec_context.height, limits)
+        check_length(stated_s, 0, limits)
+        check_size(stream.codec_context.width, stream.codec_context.height, limits)
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         stated_frames = int(stream.frames)
         index = int(stream.index)
-        opencv_can = (
-            name not in OPENCV_CANNOT
-            and stream is opened.streams.video[0]
-            and _has_a_name_for_opencv(path)
-        )
         begins_s = _begins_s(opened, stream)
-        first, packets, stamps = _walk(opened, stream, limits, beat)
+        base = float(stream.time_base or 0)
+        walk = _walk(opened, stream, limits, beat)
+    first, stamps = walk.first, walk.sorted_stamps()
     if first is None:
         raise CannotDecode("not one frame could be decoded")
-    _check_size(first.width, first.height, limits)
+    check_size(first.width, first.height, limits)
     rotation, mirrored = _orientation(first)
     width, height = first.width, first.height
     if rotation in (90, 270):
         width, height = height, width
-    times = tuple(float(t - stamps[0]) for t in stamps)
+    times = tuple((stamp - stamps[0]) * base for stamp in stamps)
     lasting_s = times[-1] * len(times) / (len(times) - 1) if len(times) > 1 else 0.0
     media = MediaInfo(
         container=container.label,
@@ -102,28 +117,34 @@ def read_facts(path: str, limits: Limits, beat: Beat) -> Facts:
         width=width,
         height=height,
         duration_s=stated_s or lasting_s,
-        frame_count=stated_frames if stated_frames > 0 else packets,
-        fps=fps or (packets / lasting_s if lasting_s else 0.0),
+        frame_count=stated_frames if stated_frames > 0 else walk.packets,
+        fps=fps or (walk.packets / lasting_s if lasting_s else 0.0),
         rotation=rotation,
     )
-    return Facts(path, container, media, index, packets, times, begins_s, mirrored, opencv_can)
+    numbered = stamps if container.demuxer in NUMBERING and walk.shown_numbers_frames else ()
+    starts = sorted(bisect.bisect_left(numbered, at) for at in walk.clean_starts if numbered)
+    return Facts(path, container, media, index, walk.packets, times, begins_s, mirrored,
+                 numbered, tuple(starts))  # fmt: skip
 
 
-def decoded_frames(facts: Facts, limits: Limits, beat: Beat) -> Iterator[DecodedFrame]:
-    """All frames in the order of showing: by OpenCV, and by PyAV from where that gives up.
-
-    OpenCV gives up at the first damaged packet; PyAV steps over it.
-    """
-    passed, reached_s = 0, -1.0
-    if facts.opencv_can:
-        for frame in _by_opencv(facts, limits, beat):
-            passed, reached_s = passed + 1, frame.time_s
-            yield frame
-    if passed < facts.packets:
-        for frame in _by_pyav(facts, limits, beat):
-            # Half a millisecond: the two do not round alike.
-            if frame.time_s > reached_s + 0.0005:
-                yield frame
+def decoded_frames(
+    facts: Facts, wanted: Collection[int], limits: Limits, beat: Beat
+) -> Iterator[tuple[int, DecodedFrame]]:
+    """Frames and their numbers, in the order of showing: those wanted, and some between."""
+    reached = -1
+    if facts.stamps:
+        try:
+            for index, frame in _by_stamps(facts, wanted, limits, beat):
+                yield index, frame
+                reached = index
+            return
+        except _NotAsStamped:
+            pass
+    for index, frame in enumerate(_by_counting(facts, limits, beat)):
+        if index > reached:
+            yield index, frame
+        if index >= max(wanted, default=-1):
+            return
 
 
 def upright(picture: Image, rotation: int, mirrored: bool) -> Image:
@@ -133,97 +154,83 @@ def upright(picture: Image, rotation: int, mirrored: bool) -> Image:
     return np.ascontiguousarray(np.rot90(picture, -(rotation // 90)))
 
 
-# --- the two decoders ---------------------------------------------------------------------
+# --- decoding -----------------------------------------------------------------------------
 
 
-def _by_opencv(facts: Facts, limits: Limits, beat: Beat) -> Iterator[DecodedFrame]:
-    cv2.setNumThreads(1)
-    demuxer = facts.container.demuxer
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = (
-        f"protocol_whitelist;file|input_format;{demuxer}|format_whitelist;{demuxer}"
-    )
-    capture = cv2.VideoCapture(
-        facts.path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, DECODING_THREADS]
-    )
-    # Versions of OpenCV disagree on who turns the picture (opencv#22088, #26876): we do.
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
-    orientation = (facts.media.rotation, facts.mirrored)
-
-    def picture() -> Image | None:
-        found, bgr = capture.retrieve()
-        if not found or bgr is None:
-            return None
-        _check_size(bgr.shape[1], bgr.shape[0], limits)
-        return upright(np.asarray(bgr, np.uint8)[:, :, ::-1], *orientation)
-
-    clock = _Clock(facts)
-    try:
-        while capture.grab():
-            beat()
-            time_s = clock.tick(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-            if clock.ticks == 1 and picture() is None:
-                return
-            yield DecodedFrame(time_s, picture)
-    finally:
-        capture.release()
+class _NotAsStamped(Exception):
+    """The decoder gave a frame that no packet announced, or gave it out of order."""
 
 
-def _by_pyav(facts: Facts, limits: Limits, beat: Beat) -> Iterator[DecodedFrame]:
-    clock = _Clock(facts)
-    orientation = (facts.media.rotation, facts.mirrored)
-    with _open_pyav(facts.path, facts.container) as opened:
-        stream = cast(VideoStream, opened.streams[facts.stream_index])
-        stream.thread_type = "AUTO"
-        stream.codec_context.thread_count = DECODING_THREADS
+def _by_stamps(
+    facts: Facts, wanted: Collection[int], limits: Limits, beat: Beat
+) -> Iterator[tuple[int, DecodedFrame]]:
+    number = {stamp: index for index, stamp in enumerate(facts.stamps)}
+    leaves_out = facts.media.codec == "h264"
+    with _open(facts.path, facts.container) as opened:
+        stream = _prepared_stream(opened, facts)
+        packets = _packets(opened, stream)
+        for nth, part in enumerate(segments(sorted(wanted), facts.clean_starts)):
+            if part.start:
+                if nth == 0:
+                    # The first packet may name the encoder, whose mistakes FFmpeg knows and
+                    # undoes: decoding goes on with it, and without it comes out otherwise.
+                    _decode(stream, next(packets))
+                opened.seek(facts.stamps[part.start], stream=stream)
+                packets = _packets(opened, stream)
+            reached = -1
+            for packet in packets:
+                beat()
+                if leaves_out and packet is not None:
+                    unwanted = number.get(cast(int, packet.pts)) not in part.wanted
+                    stream.codec_context.skip_frame = "NONREF" if unwanted else "DEFAULT"
+                for frame in _decode(stream, packet):
+                    index = number.get(cast(int, frame.pts))
+                    if index is None or index <= reached:
+                        raise _NotAsStamped
+                    if reached < 0 and index > part.start:
+                        raise _NotAsStamped
+                    reached = index
+                    if part.start <= index <= part.last:
+                        time_s = facts.begins_s + facts.times[index]
+                        yield index, _decoded(frame, facts, limits, time_s)
+                if reached >= part.last:
+                    break
+
+
+def _by_counting(facts: Facts, limits: Limits, beat: Beat) -> Iterator[DecodedFrame]:
+    clock = Clock(facts.times, facts.begins_s, facts.media.fps)
+    timeless = facts.container.demuxer in TIMELESS
+    with _open(facts.path, facts.container) as opened:
+        stream = _prepared_stream(opened, facts)
         for packet in _packets(opened, stream):
             beat()
             for frame in _decode(stream, packet):
-                _check_size(frame.width, frame.height, limits)
-
-                def picture(frame: av.VideoFrame = frame) -> Image | None:
-                    return upright(
-                        np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), *orientation
-                    )
-
-                yield DecodedFrame(clock.tick(frame.time), picture)
+                time_s = clock.tick(None if timeless or frame.pts is None else frame.time)
+                yield _decoded(frame, facts, limits, time_s)
 
 
-class _Clock:
-    """Seconds by a player's clock, never backwards.
+def _prepared_stream(opened: InputContainer, facts: Facts) -> VideoStream:
+    stream = cast(VideoStream, opened.streams[facts.stream_index])
+    stream.thread_type = "AUTO"
+    large = facts.media.width * facts.media.height > LARGE_PIXELS
+    stream.codec_context.thread_count = 2 if large else min(MAX_THREADS, cores())
+    return stream
 
-    OpenCV loses the time of the frames it still holds back at the end of a stream
-    with B-frames (AVI, MPEG program streams): there the clock goes on with the
-    container's next packet time.
-    """
 
-    def __init__(self, facts: Facts) -> None:
-        self.ticks = 0
-        self._times = facts.times
-        self._begins_s = facts.begins_s
-        self._frame_s = 1 / facts.media.fps if facts.media.fps > 0 else 0.04
-        self._origin = 0.0
-        self._now = 0.0
+def _decoded(frame: av.VideoFrame, facts: Facts, limits: Limits, time_s: float) -> DecodedFrame:
+    check_size(frame.width, frame.height, limits)
 
-    def tick(self, stated: float | None) -> float:
-        self.ticks += 1
-        if self.ticks == 1:
-            self._origin = stated or 0.0
-        elif stated is not None and stated - self._origin > self._now:
-            self._now = stated - self._origin
-        else:
-            following = bisect.bisect_right(self._times, self._now + 0.001)
-            self._now = (
-                self._times[following]
-                if following < len(self._times)
-                else self._now + self._frame_s
-            )
-        return self._begins_s + self._now
+    def picture() -> Image:
+        rgb = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        return upright(rgb, facts.media.rotation, facts.mirrored)
+
+    return DecodedFrame(time_s, picture)
 
 
 # --- reading the container ----------------------------------------------------------------
 
 
-def _open_pyav(path: str, container: Container) -> InputContainer:
+def _open(path: str, container: Container) -> InputContainer:
     options = {"protocol_whitelist": "file", "format_whitelist": container.demuxer}
     try:
         return av.open(path, format=container.demuxer, options=options, metadata_errors="replace")
@@ -239,15 +246,6 @@ def _video_stream(opened: InputContainer) -> VideoStream:
         if not stream.disposition & Disposition.attached_pic:
             return stream
     raise NoVideoStream(f"streams: {', '.join(s.type for s in opened.streams) or 'none'}")
-
-
-def _has_a_name_for_opencv(path: str) -> bool:
-    """Its binding crashes on a name that is no UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _codec_name(stream: VideoStream) -> str:
@@ -273,35 +271,54 @@ def _begins_s(opened: InputContainer, stream: VideoStream) -> float:
     return max(0.0, stream_s - container_s)
 
 
-def _walk(
-    opened: InputContainer, stream: VideoStream, limits: Limits, beat: Beat
-) -> tuple[av.VideoFrame | None, int, list[float]]:
-    """The first frame, the number of packets that hold frames, their sorted times."""
-    stream.codec_context.thread_count = 1
-    base = float(stream.time_base or 0)
+@dataclass
+class _Walk:
+    """What all packets say; of an hour of video these are a hundred thousand."""
+
     first: av.VideoFrame | None = None
-    packets = 0
-    shown: list[float] = []
-    stored: list[float] = []
+    packets: int = 0
+    """That hold frames."""
+    shown: array[int] = field(default_factory=lambda: array("q"))
+    stored: array[int] = field(default_factory=lambda: array("q"))
+    """When they are shown and decoded, as far as they say."""
+    clean_starts: list[int] = field(default_factory=list)
+    """When the keyframes are shown from which on nothing refers to what was before."""
+
+    @property
+    def shown_numbers_frames(self) -> bool:
+        return len(self.shown) == self.packets and len(set(self.shown)) == self.packets
+
+    def sorted_stamps(self) -> Stamps:
+        if len(self.shown) == self.packets:
+            return tuple(sorted(self.shown))
+        return tuple(sorted(self.stored)) if len(self.stored) == self.packets else ()
+
+
+def _walk(opened: InputContainer, stream: VideoStream, limits: Limits, beat: Beat) -> _Walk:
+    stream.codec_context.thread_count = 1
+    codec, setup = stream.codec_context.name, stream.codec_context.extradata
+    base = float(stream.time_base or 0)
+    walk = _Walk()
     earliest = latest = None
     for packet in _packets(opened, stream):
         beat()
-        if first is None:
-            first = next(iter(_decode(stream, packet)), None)
-            if first is None and packets >= 1000:
+        if walk.first is None:
+            walk.first = next(iter(_decode(stream, packet)), None)
+            if walk.first is None and walk.packets >= 1000:
                 break
         if packet is None or packet.is_discard:
             continue
-        packets += 1
+        walk.packets += 1
         if packet.dts is not None:
-            stored.append(packet.dts * base)
+            walk.stored.append(packet.dts)
         if packet.pts is not None:
-            shown.append(packet.pts * base)
-            earliest = min(shown[-1], earliest) if earliest is not None else shown[-1]
-            latest = max(shown[-1], latest) if latest is not None else shown[-1]
-        _check_length((latest or 0.0) - (earliest or 0.0), packets, limits)
-    stamps = shown if len(shown) == packets else stored if len(stored) == packets else []
-    return first, packets, sorted(stamps)
+            walk.shown.append(packet.pts)
+            earliest = min(packet.pts, earliest) if earliest is not None else packet.pts
+            latest = max(packet.pts, latest) if latest is not None else packet.pts
+            if packet.is_keyframe and is_clean_start(codec, setup, packet):
+                walk.clean_starts.append(packet.pts)
+        check_length(((latest or 0) - (earliest or 0)) * base, walk.packets, limits)
+    return walk
 
 
 def _packets(opened: InputContainer, stream: VideoStream) -> Iterator[av.Packet[Any] | None]:
@@ -344,20 +361,3 @@ def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
 
 
 # --- limits -------------------------------------------------------------------------------
-
-
-def _check_length(seconds: float, frames: int, limits: Limits) -> None:
-    allowed_s = limits.max_minutes * 60 + 1
-    if seconds > allowed_s or frames > allowed_s * MAX_FRAMES_PER_SECOND:
-        raise TooLong(
-            f"{seconds / 60:.1f} minutes or {frames} frames and more, "
-            f"at most {limits.max_minutes:g} minutes"
-        )
-
-
-def _check_size(width: int, height: int, limits: Limits) -> None:
-    if max(width, height) > limits.max_side or width * height > limits.max_pixels:
-        raise DecodingLimit(
-            f"frames of {width}×{height} pixels, at most {limits.max_side} on a side "
-            f"and {limits.max_pixels} in all"
-        )

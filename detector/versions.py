@@ -5,7 +5,16 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-LIBRARIES = ("tensorflow", "keras", "mtcnn", "numpy", "opencv-python-headless", "av", "pillow")
+LIBRARIES = (
+    "onnxruntime",
+    "tensorflow",
+    "keras",
+    "mtcnn",
+    "numpy",
+    "opencv-python-headless",
+    "av",
+    "pillow",
+)
 
 
 def versions() -> dict[str, str]:

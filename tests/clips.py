@@ -28,8 +28,7 @@ from av.video.stream import VideoStream
 os.environ.setdefault("SVT_LOG", "1")  # The AV1 encoder prints a page of greetings otherwise.
 
 Image = npt.NDArray[np.uint8]
-Size = tuple[int, int]
-"""Width, height."""
+Size = tuple[int, int]  # Width, height.
 
 CORNER_COLOR = (230, 20, 20)
 """Of the square in the upper left corner of upright `rotated` clips."""
@@ -214,6 +213,7 @@ def numbered(
     codec: str = "libx264",
     container: str | None = None,
     options: dict[str, str] | None = None,
+    coding: dict[str, str] | None = None,
     times_ms: Iterable[int] | None = None,
 ) -> Path:
     """Every frame carries its number; `read_number` reads it back after decoding."""
@@ -227,18 +227,16 @@ def numbered(
         return picture
 
     return write(path, (frame(i) for i in range(frames)), fps=fps, codec=codec,
-                 container=container, options=options, times_ms=times_ms)  # fmt: skip
+                 container=container, options=options, coding=coding,
+                 times_ms=times_ms)  # fmt: skip
 
 
 def read_number(picture: Image) -> int:
     """The frame number in a decoded picture of a `numbered` clip."""
     height, width = picture.shape[:2]
     row = picture[height // 2]
-    bits = [
-        int(row[(2 * bit + 1) * width // (2 * MARKER_BITS)].mean() > 127)
-        for bit in range(MARKER_BITS)
-    ]
-    return sum(value << bit for bit, value in enumerate(bits))
+    at = [(2 * bit + 1) * width // (2 * MARKER_BITS) for bit in range(MARKER_BITS)]
+    return sum(int(row[x].mean() > 127) << bit for bit, x in enumerate(at))
 
 
 # --- files that are no video --------------------------------------------------------------
@@ -321,20 +319,21 @@ def write(
     pix_fmt: str = "yuv420p",
     container: str | None = None,
     options: dict[str, str] | None = None,
+    coding: dict[str, str] | None = None,
     times_ms: Iterable[int] | None = None,
     rotation: int = 0,
 ) -> Path:
     """Encode RGB pictures into ``path``; its extension names the container unless given.
 
-    ``options`` go to the container, ``rotation`` is what a player shall turn clockwise.
+    ``options`` go to the container, ``coding`` to the encoder in place of its fast settings;
+    a player shall turn the pictures clockwise by ``rotation``.
     """
     clock: Callable[[int], int] | None = None
     if times_ms is not None:
         clock = list(times_ms).__getitem__
     with av.open(str(path), "w", format=container, options=options or {}) as output:
-        stream = cast(
-            VideoStream, output.add_stream(codec, rate=fps, options=dict(FAST.get(codec, {})))
-        )
+        settings = coding or FAST.get(codec, {})
+        stream = cast(VideoStream, output.add_stream(codec, rate=fps, options=dict(settings)))
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else pix_fmt
         stream.thread_count = 1
         if clock is not None:

@@ -200,7 +200,7 @@ def test_no_file_names_a_place_on_somebodys_machine() -> None:
 
 def test_modules_say_what_they_are_for_and_stay_readable() -> None:
     offenders = []
-    for path in python_files("detector", "webapp", "worker", "script", "tests"):
+    for path in python_files("benchmarks", "detector", "webapp", "worker", "script", "tests"):
         text = path.read_text()
         if not text.strip() or "migrations" in path.parts:
             continue

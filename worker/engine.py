@@ -1,8 +1,9 @@
 """The detector of this pool child: loaded once, in the child only.
 
-Loading takes many seconds. It starts in the background as soon as the child is
-up, outside ``worker_process_init`` proper: a child that works there for longer
-than ``worker_proc_alive_timeout`` is killed and started again for ever.
+Loading takes a second, and many when a checkpoint is used for the first time or on a
+GPU. It starts in the background as soon as the child is up, outside
+``worker_process_init`` proper: a child that works there for longer than
+``worker_proc_alive_timeout`` is killed and started again for ever.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def loaded_detector() -> Detector:
                 checkpoint=settings.FRAMEVOTE_CHECKPOINT,
                 device=settings.FRAMEVOTE_DEVICE,
                 threads=settings.FRAMEVOTE_THREADS,
+                cache=settings.FRAMEVOTE_VAR_DIR / "cache",
             )
             logger.info("detector %s is loaded", settings.FRAMEVOTE_CHECKPOINT)
         return _detector

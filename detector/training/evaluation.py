@@ -36,6 +36,7 @@ from detector.training.robustness import DAMAGES, Damage
 from detector.training.verdicts import ask_about_crops, ask_about_video
 
 if TYPE_CHECKING:
+    from detector.network import Network
     from detector.pipeline import Detector
 
 CHUNK = 64
@@ -181,29 +182,29 @@ class _Networks:
 
     def __init__(self, name: str, device: str, threads: int) -> None:
         self._name, self._device, self._threads = name, device, threads
-        self._checkpoint: checkpoints.LoadedCheckpoint | None = None
+        self._network: Network | None = None
         self._detector: Detector | None = None
 
     @property
     def device(self) -> str:
         """TensorFlow's name of the one in use, or what was asked for."""
-        return self._checkpoint.device if self._checkpoint else self._device
+        return self._device
 
-    def checkpoint(self) -> checkpoints.LoadedCheckpoint:
-        from detector.device import prepare
+    def network(self) -> Network:
+        from detector import serving
+        from detector.device import choose
 
-        if self._checkpoint is None:
-            device = prepare(self._device, self._threads)
-            self._checkpoint = checkpoints.load(self._name, device)
-        return self._checkpoint
+        if self._network is None:
+            self._device = choose(self._device, self._threads)
+            self._network = serving.load(self._name, self._device)
+        return self._network
 
     def detector(self) -> Detector:
         from detector.faces import FaceFinder
         from detector.pipeline import Detector
 
         if self._detector is None:
-            checkpoint = self.checkpoint()
-            self._detector = Detector(FaceFinder(checkpoint.device), checkpoint)
+            self._detector = Detector(FaceFinder(), self.network(), self._threads)
         return self._detector
 
 
@@ -219,7 +220,7 @@ def _complete(
 
     def ask(items: Sequence[Item]) -> list[Outcome]:
         if one.of_crops:
-            return ask_about_crops(networks.checkpoint(), items, single=one.single, damage=damage)
+            return ask_about_crops(networks.network(), items, single=one.single, damage=damage)
         detector = networks.detector()
         return [
             ask_about_video(detector, one.folder, item.example, sampling, damage) for item in items

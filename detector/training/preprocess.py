@@ -29,7 +29,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from detector import checkpoints
-from detector.device import native_noise_held_back, prepare
+from detector.device import cores
 from detector.errors import AnalysisStopped, DetectorError, InternalError
 from detector.extraction import Cut, FaceExtraction
 from detector.faces import FaceFinder
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=_at_least(1),
-        default=os.environ.get("NUM_WORKERS") or str(_cores()),
+        default=os.environ.get("NUM_WORKERS") or str(cores()),
         help="videos at a time; default: NUM_WORKERS, else the number of cores (%(default)s)",
     )
     parser.add_argument(
@@ -132,7 +132,7 @@ def _preprocess(arguments: argparse.Namespace) -> Summary:
         failures: dict[str, Failure] = {}
         if pending:
             limits = Limits(max_minutes=arguments.max_minutes)
-            finder = _load_finder(arguments)
+            finder = _load_finder()
             extractor = CropExtractor(dataset, folder, finder, cut, sampling, limits)
             failures = extractor.run(pending, arguments.workers)
         return folder.conclude(dataset, failures)
@@ -261,16 +261,8 @@ def _only(dataset: Dataset, split: str) -> Dataset:
     return replace(dataset, examples=examples)
 
 
-def _load_finder(arguments: argparse.Namespace) -> FaceFinder:
-    with native_noise_held_back():
-        return FaceFinder(prepare(arguments.device, arguments.threads))
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _load_finder() -> FaceFinder:
+    return FaceFinder()
 
 
 def _at_least(least: int) -> Callable[[str], int]:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from detector import checkpoints, voting
 from detector.domain import Image, VideoResult
 from detector.errors import InternalError, UnusableVideo
+from detector.network import Network
 from detector.preprocessing import CROP_SIDE, whole_crop
 from detector.sampling import Sampling
 from detector.training.crops import LabelledFace
@@ -111,7 +112,7 @@ class Rules:
 
 
 def ask_about_crops(
-    checkpoint: checkpoints.LoadedCheckpoint,
+    checkpoint: Network,
     items: Sequence[Item],
     *,
     single: bool,

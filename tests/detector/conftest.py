@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,14 @@ Preprocess = Callable[..., int]
 
 MARGIN = 1.3
 SIDE = 96
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exported graphs are neither taken from this machine's user nor left there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +119,7 @@ def dataset(tmp_path: Path) -> Path:
 @pytest.fixture
 def preprocess(finder: FaceFinder, monkeypatch: pytest.MonkeyPatch) -> Preprocess:
     """``preprocess(folder, out, …)``: the command in this process; its exit status."""
-    monkeypatch.setattr("detector.training.preprocess._load_finder", lambda arguments: finder)
+    monkeypatch.setattr("detector.training.preprocess._load_finder", lambda: finder)
 
     def preprocess(folder: Path, out: Path, *options: object) -> int:
         given = [str(option) for option in options]

@@ -185,15 +185,15 @@ def test_a_surprise_in_one_file_leaves_the_others_alone(
     run: Run, clip: Path, tmp_path: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    find = detector._finder.find
+    follow = detector._finder.follow
 
     def fail_at_first(images: Any) -> Any:
         calls.append(images)
         if len(calls) == 1:
             raise RuntimeError("the roof fell in")
-        return find(images)
+        return follow(images)
 
-    monkeypatch.setattr(detector._finder, "find", fail_at_first)
+    monkeypatch.setattr(detector._finder, "follow", fail_at_first)
     status, out, err = run("analyze", clip, clip, tmp_path / "missing", "--json")
     assert status == 1
     surprise, result, missing = documents(out)
@@ -209,7 +209,7 @@ def test_ctrl_c_ends_it_quietly(
     def interrupt(images: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(detector._finder, "find", interrupt)
+    monkeypatch.setattr(detector._finder, "follow", interrupt)
     status, out, err = run("analyze", clip, clip, "--json")
     assert (status, out) == (1, "")
     assert "Traceback" not in err

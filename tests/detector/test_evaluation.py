@@ -44,7 +44,7 @@ def evaluate(
 ) -> Evaluate:
     """``evaluate(set, …, option, …)`` with the shared detector: status and folder of results."""
     monkeypatch.setattr(evaluation._Networks, "detector", lambda self: detector)
-    monkeypatch.setattr(evaluation._Networks, "checkpoint", lambda self: detector._checkpoint)
+    monkeypatch.setattr(evaluation._Networks, "network", lambda self: detector._network)
 
     def evaluate(*arguments: object, out: str = "out") -> tuple[int, Path]:
         given = [str(argument) for argument in (rows_checkpoint, *arguments)]

@@ -117,24 +117,88 @@ def test_what_is_no_rgb_frame_is_refused(finder: FaceFinder, wrong: Image) -> No
 def test_a_failing_network_is_an_error_and_not_an_empty_frame(
     finder: FaceFinder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tensorflow as tf
-
-    def out_of_order(patches: object) -> object:
-        return tf.linalg.inv(tf.zeros((2, 2)))
+    class OutOfOrder:
+        def run(self, *_: object) -> object:
+            raise RuntimeError("out of order")
 
     picture = scene((640, 360), [(0, 320, 180, 300)])
-    monkeypatch.setattr(finder._stages[1], "_model", out_of_order)
-    with pytest.raises(tf.errors.InvalidArgumentError):
+    monkeypatch.setattr(finder._mtcnn, "_rnet", OutOfOrder())
+    with pytest.raises(RuntimeError, match="out of order"):
         finder.find([picture])
 
 
 def test_a_face_is_looked_at_twice(finder: FaceFinder, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = scene((640, 360), [(0, 320, 180, 300)])
-    monkeypatch.setattr("detector.faces._square", lambda image, box: _gray_square())
+    gray = np.full((160, 160, 3), 128, np.uint8)
+    monkeypatch.setattr("detector.faces._square", lambda image, box: gray)
     assert finder.find([picture]) == [[]]
+    assert finder.follow([picture] * 8) == [[]] * 8
 
 
-def _gray_square() -> object:
-    import PIL.Image
+# --- following faces through a window ------------------------------------------------------
 
-    return PIL.Image.new("RGB", (160, 160), (128, 128, 128))
+Drawn = list[tuple[int, float, float, float]]
+
+
+def window(*people: Drawn, size: tuple[int, int] = (640, 360)) -> list[Image]:
+    return [scene(size, one) for one in people]
+
+
+WANDERING: list[Drawn] = [
+    [(0, 150 + 12 * i, 170 + 3 * i, 250 + 5 * i), (1, 520 - 4 * i, 180, 180)] for i in range(8)
+]
+
+
+@pytest.fixture
+def looks(finder: FaceFinder, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each look at a frame of 640 pixels: whether it was at all of it."""
+    seen: list[bool] = []
+    plain = finder._mtcnn.detect
+
+    def detect(image: Image, near: object = None) -> object:
+        if image.shape[1] == 640:
+            seen.append(near is None)
+        return plain(image, near)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finder._mtcnn, "detect", detect)
+    return seen
+
+
+def test_followed_faces_are_those_found_frame_by_frame(
+    finder: FaceFinder, looks: list[bool]
+) -> None:
+    images = window(*WANDERING)
+    followed = finder.follow(images)
+    assert looks == [True, True] + [False] * 6  # The first, the last, and those between.
+    assert followed == finder.find(images)
+    assert [len(faces) for faces in followed] == [2] * 8
+
+
+def test_a_face_that_appears_within_a_window_is_found_from_then_on(finder: FaceFinder) -> None:
+    drawn = [people if i >= 3 else people[:1] for i, people in enumerate(WANDERING)]
+    assert [len(faces) for faces in finder.follow(window(*drawn))] == [1] * 3 + [2] * 5
+
+
+def test_where_a_face_is_lost_all_of_the_frame_is_looked_at(
+    finder: FaceFinder, looks: list[bool]
+) -> None:
+    """A hard cut: another person, elsewhere and of another size."""
+    drawn: list[Drawn] = [[(0, 150.0, 180.0, 280.0)]] * 3 + [[(1, 520.0, 160.0, 170.0)]] * 5
+    images = window(*drawn)
+    followed = finder.follow(images)
+    assert followed == finder.find(images)
+    assert [faces[0].box.x > 320 for faces in followed] == [False] * 3 + [True] * 5
+    assert looks[:8].count(True) == 3
+
+
+def test_a_window_without_faces_at_its_ends_is_not_searched_between(
+    finder: FaceFinder, looks: list[bool]
+) -> None:
+    assert finder.follow(window(*[[]] * 8)) == [[]] * 8
+    assert looks == [True, True]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 9, 15])
+def test_a_run_of_any_length_is_followed(finder: FaceFinder, count: int) -> None:
+    images = window(*[[(0, 200.0 + 5 * i, 180.0, 260.0)] for i in range(count)])
+    assert finder.follow(images) == finder.find(images)

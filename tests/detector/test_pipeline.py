@@ -89,9 +89,10 @@ def test_a_result_says_how_it_came_about(one_person: VideoResult, detector: Dete
     assert one_person.sampling == "quick"
     assert (one_person.media.width, one_person.media.height) == (320, 240)
     assert set(one_person.seconds) == {"decode", "detect", "track", "predict", "vote", "total"}
-    stages = sum(seconds for name, seconds in one_person.seconds.items() if name != "total")
-    assert 0 < stages <= one_person.seconds["total"] + 0.01
-    assert {"python", "tensorflow", "keras", "mtcnn", "numpy"} <= set(one_person.versions)
+    for stage in ("decode", "detect", "predict"):
+        assert one_person.seconds[stage] > 0
+    assert one_person.seconds["decode"] <= one_person.seconds["total"]
+    assert {"python", "onnxruntime", "mtcnn", "numpy"} <= set(one_person.versions)
 
 
 def test_a_thumbnail_is_a_small_jpeg_of_the_face(one_person: VideoResult) -> None:

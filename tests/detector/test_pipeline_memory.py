@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from detector import Detector, Sampling, checkpoints
-from detector.domain import SampledFrame
-from detector.extraction import _next_batch
+from detector import Detector, Sampling
+from detector.domain import DetectedFace, Image, SampledFrame
+from detector.extraction import Cut, FaceExtraction, _batches
+from detector.faces import FaceFinder
 from detector.prediction import WINDOW, Predictor, sequence_windows
 from tests import clips
 
@@ -19,18 +23,15 @@ FEW = 8
 
 @pytest.fixture
 def most_held(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Few crops may be held; collects how many were, whenever a face is added."""
+    """Few crops may be held; collects how many were, whenever a face was added."""
     counts: list[int] = []
-    plain_init, plain_add = Predictor.__init__, Predictor.add
+    plain_add = Predictor.add
 
-    def init(self: Predictor, checkpoint: checkpoints.LoadedCheckpoint) -> None:
-        plain_init(self, checkpoint, held_crops=FEW)
+    def add(self: Predictor, *face_and_crop: Any) -> None:
+        self._held_crops = FEW
+        plain_add(self, *face_and_crop)
+        counts.append(self.held)
 
-    def add(self: Predictor, *face_and_crop: object) -> None:
-        plain_add(self, *face_and_crop)  # type: ignore[arg-type]
-        counts.append(len(self._waiting))
-
-    monkeypatch.setattr(Predictor, "__init__", init)
     monkeypatch.setattr(Predictor, "add", add)
     return counts
 
@@ -45,24 +46,56 @@ def test_predicting_early_changes_no_prediction(
     held: list[int] = request.getfixturevalue("most_held")
     bit_by_bit = detector.analyze(clip, Sampling.named("thorough"))
     assert len(held) == len(at_once.faces) == 40
-    # Two faces in each of 8 new frames; reading frames, the latest run of 12 as well.
-    assert max(held) <= (FEW + 16 if reading == "rows_checkpoint" else 24 + 16)
-    assert max(held) < len(at_once.faces)
+    # Reading frames, the latest run of 12 with two faces each waits until it is whole.
+    assert max(held) <= (FEW if reading == "rows_checkpoint" else 24)
     for one, other in zip(at_once.faces, bit_by_bit.faces, strict=True):
         assert (one.person, one.box, one.vote) == (other.person, other.box, other.vote)
-        assert len(one.predictions) == len(other.predictions)
-        assert one.probability_fake == pytest.approx(other.probability_fake, abs=1e-5)
+        assert one.predictions == other.predictions
 
 
 @pytest.mark.parametrize(
     ("height", "width", "most"),
     [(360, 640, 8), (1080, 1920, 8), (2160, 3840, 2), (4320, 7680, 1)],
 )
-def test_the_larger_the_frames_the_fewer_are_in_memory(height: int, width: int, most: int) -> None:
+def test_the_larger_the_frames_the_fewer_are_looked_at_together(
+    height: int, width: int, most: int
+) -> None:
     image = np.zeros((height, width, 3), np.uint8)
-    frames = iter([SampledFrame(index, 0.0, 0, image) for index in range(20)])
-    assert len(_next_batch(frames)) == most
-    assert next(frames).index == most
+    frames = [SampledFrame(index, 0.0, index // 8, image) for index in range(20)]
+    batches = list(_batches(iter(frames)))
+    assert max(len(batch) for batch in batches) == most
+    assert [frame for batch in batches for frame in batch] == frames
+    assert all(len({frame.window for frame in batch}) == 1 for batch in batches)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_no_more_windows_are_in_memory_than_threads_look_at(
+    finder: FaceFinder, tmp_path: Path, threads: int
+) -> None:
+    """And the one that comes next."""
+    clip = clips.one_person(tmp_path / "clip.mp4", seconds=4, size=(160, 120))
+    begun: list[int] = []
+    done: list[int] = []
+
+    class Slow(FaceFinder):
+        def __init__(self) -> None:
+            pass
+
+        def follow(self, images: Sequence[Image]) -> list[list[DetectedFace]]:
+            begun.append(len(images))
+            faces = finder.follow(images)
+            done.append(len(images))
+            return faces
+
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        FaceExtraction(clip, Slow(), Cut(1.3), Sampling("all", None, step=1), pool=pool,
+                       ahead=threads) as extraction,
+    ):  # fmt: skip
+        for faces in extraction:
+            assert len(extraction._pending) <= threads + 1
+            assert len(faces) <= 8
+    assert sum(done) == len(extraction.sampled) == 100
 
 
 @pytest.mark.parametrize("count", range(1, 40))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from av.video.stream import VideoStream
 
-from detector.domain import MediaInfo, SampledFrame
+from detector.clock import Clock
+from detector.domain import SampledFrame
 from detector.sampling import plan
 from detector.video import Sampling, probe, sample
 from tests import clips
@@ -176,7 +177,7 @@ def test_colors_are_red_green_blue_in_this_order(tmp_path: Path, codec: str) -> 
         assert frame.image.mean(axis=(0, 1)) == pytest.approx([220, 120, 30], abs=8)
 
 
-def test_opencv_and_pyav_agree_on_the_pictures(tmp_path: Path) -> None:
+def test_the_pictures_are_those_that_pyav_decodes_one_after_the_other(tmp_path: Path) -> None:
     clip = clips.one_person(tmp_path / "clip.mp4", seconds=1)
     with av.open(str(clip)) as opened:
         by_pyav = [frame.to_ndarray(format="rgb24") for frame in opened.decode(video=0)]
@@ -239,14 +240,7 @@ def test_facts_of_the_file_are_told_without_sampling(tmp_path: Path) -> None:
 
 
 def test_a_clock_without_hands_goes_on_with_the_containers_next_time() -> None:
-    from detector import readers
-
-    media = MediaInfo("avi", "h264", 320, 240, 1.5, 4, 25.0, 0)
-    facts = readers.Facts(
-        path="", container=readers.Container("avi", "avi"), media=media, stream_index=0,
-        packets=4, times=(0.0, 0.04, 1.0, 1.5), begins_s=0.0, mirrored=False, opencv_can=True,
-    )  # fmt: skip
-    clock = readers._Clock(facts)
+    clock = Clock(times=(0.0, 0.04, 1.0, 1.5), begins_s=0.0, fps=25.0)
     assert [clock.tick(stated) for stated in (7.0, 7.04, None, 0.0, 0.0)] == pytest.approx(
         [0.0, 0.04, 1.0, 1.5, 1.54]
     )

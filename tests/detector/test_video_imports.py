@@ -24,5 +24,6 @@ def test_the_parent_imports_neither_tensorflow_nor_django_nor_codecs() -> None:
 
 def test_the_child_imports_neither_tensorflow_nor_django() -> None:
     loaded = modules_after("import detector.decode, detector.readers")
-    assert {"av", "cv2"} <= loaded
-    assert not {"tensorflow", "keras", "mtcnn", "django", "celery"} & loaded
+    assert "av" in loaded
+    unwanted = {"tensorflow", "keras", "mtcnn", "onnxruntime", "cv2", "django", "celery"}
+    assert not unwanted & loaded

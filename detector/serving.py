@@ -1,0 +1,103 @@
+"""A checkpoint in the engine that answers fastest on a device.
+
+On the processor that is ONNX Runtime, by measurement (docs/performance.md): of what one core
+does in a second it makes half as many answers again as TensorFlow, and it starts in a second
+where TensorFlow takes ten. The graph is made from the checkpoint's arrays at first use, which
+needs TensorFlow once, and kept under the weights' SHA-256. On a GPU it is TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from detector import checkpoints
+from detector.checkpoint_files import read_arrays
+from detector.network import Metadata, Network
+
+logger = logging.getLogger(__name__)
+
+FORM = 1
+"""Of the exported graphs. To be raised whenever ``export`` writes another for the same model."""
+
+FACES = 8
+"""In a computation on the processor: more are not faster, and these wait for no others."""
+
+
+def load(name: str = "default", device: str = "CPU:0", cache: Path | None = None) -> Network:
+    """Find, verify and load a checkpoint.
+
+    Args:
+        name: an installed checkpoint's name, or a path to a folder.
+        device: TensorFlow's name of a device.
+        cache: folder of exported graphs; that of the user if None.
+
+    Raises:
+        NoCheckpoint, ChecksumMismatch, BadCheckpoint: see ``checkpoints.load``.
+    """
+    if not device.startswith("CPU"):
+        return checkpoints.load(name, device)
+    from detector.runtime import session
+
+    folder = checkpoints.find(name)
+    metadata = checkpoints.read_metadata(folder)
+    read_arrays(folder / checkpoints.WEIGHTS, metadata.sha256)
+    running = session(_graph(name, metadata, cache or user_cache()))
+    [given], [answered] = running.get_inputs(), running.get_outputs()
+
+    def compute(inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.asarray(running.run([answered.name], {given.name: inputs})[0])
+
+    return Network(metadata, compute, FACES)
+
+
+def user_cache() -> Path:
+    """Where this user's programs keep what they can make again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "framevote"
+
+
+def _graph(name: str, metadata: Metadata, cache: Path) -> bytes:
+    made_from = json.dumps([FORM, metadata.sha256, dict(metadata.architecture)], sort_keys=True)
+    path = cache / f"{hashlib.sha256(made_from.encode()).hexdigest()}.onnx"
+    graph = _kept(path)
+    if graph is None:
+        logger.info("making the graph of checkpoint %s", metadata.name)
+        graph = _exported(name)
+        _keep(path, graph)
+    return graph
+
+
+def _exported(name: str) -> bytes:
+    from detector.device import prepare
+    from detector.export import to_onnx
+
+    prepare("cpu")
+    loaded = checkpoints.load(name)
+    return to_onnx(loaded.model, loaded.sequence)
+
+
+def _kept(path: Path) -> bytes | None:
+    """The graph, if it is there and whole: its SHA-256 goes before it."""
+    try:
+        digest, graph = path.read_bytes().split(b"\n", 1)
+    except (OSError, ValueError):
+        return None
+    return graph if hashlib.sha256(graph).hexdigest().encode() == digest else None
+
+
+def _keep(path: Path, graph: bytes) -> None:
+    """Several processes may do so at once; each leaves a whole file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(hashlib.sha256(graph).hexdigest().encode() + b"\n" + graph)
+        Path(file.name).replace(path)
+    except OSError as error:
+        logger.warning("the graph cannot be kept and will be made again: %s", error)
