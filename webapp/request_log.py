@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.encoding import escape_uri_path
 
 from webapp import logs
-from webapp.accounts.lockout import client_address
+from webapp.accounts.addresses import client_address
 
 logger = logging.getLogger(__name__)
 

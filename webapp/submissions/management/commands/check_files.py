@@ -34,7 +34,7 @@ def _complaints() -> Iterator[str]:
         name = str(submission.video.name)
         try:
             with media_storage().open(name) as video:
-                digest = hashlib.file_digest(video, "sha256").hexdigest()  # type: ignore[arg-type]
+                digest = hashlib.file_digest(video, "sha256").hexdigest()
         except FileNotFoundError:
             yield f"{name} is missing"
             continue
