@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import cast
 
 import cv2
 import numpy as np
@@ -56,6 +57,7 @@ def _compress_film(
     images: Sequence[Image], encoder_name: str, decoder_name: str, options: dict[str, str]
 ) -> list[Image]:
     import av
+    from av.video.codeccontext import VideoCodecContext
 
     shapes = {image.shape for image in images}
     if len(shapes) != 1:
@@ -63,7 +65,7 @@ def _compress_film(
     height, width, _ = shapes.pop()
     if height % 2 or width % 2:
         raise ValueError(f"a film with 4:2:0 chroma needs even sides, got {width}×{height}")
-    encoder = av.CodecContext.create(encoder_name, "w")
+    encoder = cast(VideoCodecContext, av.CodecContext.create(encoder_name, "w"))
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = "yuv420p"
     encoder.time_base = Fraction(1, 25)
@@ -76,7 +78,7 @@ def _compress_film(
         frame.pts = number
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
-    decoder = av.CodecContext.create(decoder_name, "r")
+    decoder = cast(VideoCodecContext, av.CodecContext.create(decoder_name, "r"))
     decoder.thread_count = 1
     decoded = [frame for packet in packets for frame in decoder.decode(packet)]
     decoded += decoder.decode(None)
