@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -193,12 +194,9 @@ class SmallDisk:
         """Write until nothing more fits; whether there was a disk to fill."""
         if not self.is_own:
             return False
-        with self._ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(b"\0" * 65536)
-                    file.flush()
-            except OSError:
+        # Unbuffered: closing must not write once more to a full disk.
+        with self._ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(b"\0" * 65536):
                 pass
         return True
 
