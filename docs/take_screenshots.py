@@ -55,7 +55,7 @@ def _take_all(browser: Browser, site: RunningSite, folder: Path) -> None:
     greeting = clips.one_person(folder / "birthday greeting.mp4", size=(640, 360), seconds=4.0)
     landscape = clips.no_face(folder / "landscape.mp4", seconds=2.0)
     # Long enough that all four pictures are taken before its verdict.
-    debate = clips.two_people(folder / "panel debate.mp4", seconds=60.0)
+    debate = clips.two_people(folder / "panel debate.mp4", seconds=240.0)
 
     _shoot(browser, site, "upload", "/", None, showing="#video-input")
     running = _upload(browser, site, admin, debate, "thorough")

@@ -169,7 +169,7 @@ def test_another_analysis_can_be_asked_for_and_canceled(
     page: Page, tmp_path: Path, complaints: list[str]
 ) -> None:
     # Every fifth frame of so long a video takes longer than a person needs to cancel.
-    analyze(page, clips.one_person(tmp_path / "once more.mp4", seconds=40))
+    analyze(page, clips.one_person(tmp_path / "once more.mp4", seconds=150))
     page.select_option("#rerun-sampling", "thorough")
     page.click("text=Analyze again >> nth=-1")
     expect(page.locator("#live-heading")).to_be_visible()
