@@ -107,6 +107,8 @@ PAGES = (
     Row("models/", {"GET": ALL}),
     Row("healthz", {"GET": ALL}, is_page=False),
     Row("readyz", {"GET": ALL}, is_page=False),
+    # Asked from elsewhere; test_metrics.py knows who may.
+    Row("metrics", {"GET": {"*": 403}}, is_page=False),
 )
 
 LOG_IN_FIRST = {"account": 405, "*": 302}
