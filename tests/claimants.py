@@ -146,6 +146,6 @@ def _wait_for(signal: str) -> None:
 
 if __name__ == "__main__":
     commands = (fill, submit, submit_long_ago, enqueue, enqueue_slowly, claim, work, disturb,
-                retire, report)  # fmt: skip
+                retire, take, report)  # fmt: skip
     chosen = next(command for command in commands if command.__name__ == sys.argv[1])
     print(json.dumps(chosen(sys.argv[2])))
