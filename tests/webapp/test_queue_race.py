@@ -65,8 +65,11 @@ class Arena:
         ]
         try:
             wait_until(
-                lambda: len(list(signal.parent.glob("*.ready"))) == len(commands),
-                "all processes are ready",
+                lambda: (
+                    len(list(signal.parent.glob("*.ready"))) == len(commands)
+                    or any(fighter.poll() is not None for fighter in fighters)
+                ),
+                "all processes are ready, or one has ended",
                 seconds=240,
             )
             signal.touch()
