@@ -69,7 +69,7 @@ class SubmissionViewSet(ApiViewSet):
         operation_id="submissions_upload",
         summary="Upload a video",
         request={"multipart/form-data": UploadSerializer},
-        responses=responses({201: SubmissionDetailSerializer}, 400, 401, 403, 413, 415),
+        responses=responses({201: SubmissionDetailSerializer}, 400, 401, 403, 413, 415, 507),
     )
     def create(self, request: Request) -> Response:
         # Before the body of a program is read; a browser's was, for its CSRF token.
