@@ -3,7 +3,7 @@
 ``/healthz`` says that the process answers. ``/readyz`` says whether what it
 needs is there: database, storage, broker; it names the parts, never their addresses.
 It adds whether a worker lives, for whoever watches; without one the site is ready all
-the same, for uploads are taken and wait.
+the same, for uploads are taken and wait. On a full disk it is ready too, for all but uploads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from webapp.submissions import queue
+from webapp.submissions import queue, storage
 from worker.celery import app
 
 logger = logging.getLogger(__name__)
@@ -34,12 +34,17 @@ def alive(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when every part is usable, else 503; each with ``ok`` or ``unavailable``."""
+    """200 when every part is usable, else 503; each with ``ok`` or ``unavailable``.
+
+    ``disk`` is ``full`` when uploads are refused, by ``FRAMEVOTE_MIN_FREE_MB``.
+    """
     parts = {name: _try(name, check) for name, check in CHECKS.items()}
     usable = all(state == "ok" for state in parts.values())
     lives = parts["database"] == "ok" and queue.live_slots() > 0
     worker = "ok" if lives else "unavailable"
-    return JsonResponse({**parts, "worker": worker}, status=200 if usable else 503)
+    disk = "full" if parts["storage"] == "ok" and not storage.has_room() else parts["storage"]
+    answer = {**parts, "worker": worker, "disk": disk}
+    return JsonResponse(answer, status=200 if usable else 503)
 
 
 def _database() -> None:

@@ -61,6 +61,7 @@ FRAMEVOTE_MAX_FILES_PER_UPLOAD = env.int("FRAMEVOTE_MAX_FILES_PER_UPLOAD", 20, v
 FRAMEVOTE_MAX_OPEN_UPLOADS = env.int("FRAMEVOTE_MAX_OPEN_UPLOADS", 20, validate=at_least(1))
 FRAMEVOTE_UPLOAD_HOURS = env.int("FRAMEVOTE_UPLOAD_HOURS", 24, validate=at_least(1))
 FRAMEVOTE_RETENTION_DAYS = env.int("FRAMEVOTE_RETENTION_DAYS", 0, validate=at_least(0))
+FRAMEVOTE_MIN_FREE_MB = env.int("FRAMEVOTE_MIN_FREE_MB", 1024, validate=at_least(0))
 
 # Of one account, or of one address where there is no account.
 FRAMEVOTE_UPLOAD_RATE = env.str("FRAMEVOTE_UPLOAD_RATE", "300/hour", validate=a_rate())

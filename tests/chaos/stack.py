@@ -49,6 +49,8 @@ class Stack:
             "FRAMEVOTE_VAR_DIR": str(folder),
             "FRAMEVOTE_MEDIA_DIR": str(media),
             "FRAMEVOTE_SAMPLING": "quick",
+            # The disk has 256 MB, and is to be filled to the last byte.
+            "FRAMEVOTE_MIN_FREE_MB": "0",
             "FRAMEVOTE_LEASE_SECONDS": str(LEASE_SECONDS),
             "FRAMEVOTE_HEARTBEAT_SECONDS": "1",
             "FRAMEVOTE_SWEEP_SECONDS": "1",

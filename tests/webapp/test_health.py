@@ -11,6 +11,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
+from tests.webapp.disks import MORE_THAN_THERE_IS
 from webapp import health
 from webapp.submissions import queue
 from webapp.submissions.models import WorkerBeat
@@ -27,7 +28,9 @@ def test_a_site_with_all_its_parts_is_ready(client: Client) -> None:
     queue.beat("worker1", slots=1)
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert response.json() == dict.fromkeys(("database", "storage", "broker", "worker"), "ok")
+    assert response.json() == dict.fromkeys(
+        ("database", "storage", "broker", "worker", "disk"), "ok"
+    )
 
 
 @pytest.mark.parametrize("silent_for_s", [None, 3600])
@@ -56,7 +59,17 @@ def test_a_missing_storage_is_named(client: Client, settings: Any, tmp_path: Pat
     settings.MEDIA_ROOT = tmp_path / "gone"
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert (response.json()["database"], response.json()["storage"]) == ("ok", "unavailable")
+    answer = response.json()
+    assert (answer["database"], answer["storage"], answer["disk"]) == ("ok", *["unavailable"] * 2)
+
+
+def test_a_full_disk_is_named_by_a_site_that_is_ready_for_all_but_uploads(
+    client: Client, settings: Any
+) -> None:
+    settings.FRAMEVOTE_MIN_FREE_MB = MORE_THAN_THERE_IS
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert (response.json()["storage"], response.json()["disk"]) == ("ok", "full")
 
 
 def test_a_missing_broker_is_named(client: Client, settings: Any, tmp_path: Path) -> None:

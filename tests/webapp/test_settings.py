@@ -66,6 +66,7 @@ def value(tmp_path: Path, show: str, **env: str) -> str:
         ("FRAMEVOTE_MAX_ATTEMPTS", "-1", "1 or more"),
         ("FRAMEVOTE_MAX_OPEN_UPLOADS", "0", "1 or more"),
         ("FRAMEVOTE_UPLOAD_HOURS", "a day", "integer"),
+        ("FRAMEVOTE_MIN_FREE_MB", "-1", "0 or more"),
         ("FRAMEVOTE_HEARTBEAT_SECONDS", "50", "at most half"),
         ("FRAMEVOTE_DEVICE", "cuda", "auto, cpu, gpu"),
         ("FRAMEVOTE_DEVICE", "GPU:", "auto, cpu, gpu"),

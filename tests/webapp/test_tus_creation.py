@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from tests.tus import UPLOADS, encoded
 from tests.webapp.evidence import MP4
 from tests.webapp.tus_client import VIDEO, begin, begun, code_of, end, pieces_on_disk, send
-from webapp.submissions import partial_uploads, tus
+from webapp.submissions import tus
 from webapp.submissions.models import PartialUpload, Submission
 from webapp.submissions.uploads import UploadRejected
 
@@ -174,16 +173,6 @@ def test_an_upload_in_pieces_counts_as_one_upload_of_the_rate(
     refused = begin(client)
     assert code_of(refused) == (429, "too_many_uploads")
     assert int(refused["Retry-After"]) > 3000
-
-
-def test_what_the_disk_has_no_room_for_is_not_begun(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = shutil.disk_usage("/")._replace(free=len(VIDEO) - 1)
-    monkeypatch.setattr(partial_uploads.shutil, "disk_usage", lambda folder: usage)
-    assert code_of(begin(client)) == (507, "disk_full")
-    assert not PartialUpload.objects.exists()
-    assert begin(client, len(VIDEO) - 1).status_code == 201
 
 
 def test_the_body_of_a_creation_is_not_taken_for_a_piece(client: Client) -> None:

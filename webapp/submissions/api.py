@@ -20,7 +20,7 @@ from rest_framework.response import Response
 
 from webapp.accounts import rates
 
-from . import api_errors, model_cards, queue
+from . import api_errors, duplicates, model_cards, queue
 from .api_base import ApiViewSet, responses
 from .api_errors import Conflict
 from .api_requests import ListQuerySerializer, RerunSerializer, UploadSerializer
@@ -69,7 +69,7 @@ class SubmissionViewSet(ApiViewSet):
         operation_id="submissions_upload",
         summary="Upload a video",
         request={"multipart/form-data": UploadSerializer},
-        responses=responses({201: SubmissionDetailSerializer}, 400, 401, 403, 413, 415),
+        responses=responses({201: SubmissionDetailSerializer}, 400, 401, 403, 413, 415, 507),
     )
     def create(self, request: Request) -> Response:
         # Before the body of a program is read; a browser's was, for its CSRF token.
@@ -219,7 +219,8 @@ def _detail(request: Request, submission: Submission) -> dict[str, Any]:
     """The submission as it is in the database now."""
     fresh = with_analyses(Submission.objects.filter(pk=submission.pk)).get()
     places = {a.pk: queue.position(a) for a in newest_analyses([fresh]).values()}
-    context = {"request": request, "positions": places}
+    earlier = duplicates.earlier_results(_mine(request), [fresh])
+    context = {"request": request, "positions": places, "earlier": earlier}
     return dict(SubmissionDetailSerializer(fresh, context=context).data)
 
 
@@ -249,7 +250,8 @@ def _page(request: Request, found: Any, page: int, size: int) -> dict[str, Any]:
         raise api_errors.no_such_page(page, last)
     submissions: Any = list(with_analyses(found)[(page - 1) * size : page * size])
     places = queue.positions(newest_analyses(submissions).values())
-    context = {"request": request, "positions": places}
+    earlier = duplicates.earlier_results(_mine(request), submissions)
+    context = {"request": request, "positions": places, "earlier": earlier}
 
     def address(number: int) -> str | None:
         if not 1 <= number <= last:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from django.db.models import Min
 
-from . import queue, wording
+from . import duplicates, queue, wording
 from .latest import newest_analyses
-from .models import Analysis, Face, State, Submission
+from .models import Analysis, Face, State, Submission, SubmissionQuerySet
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,26 @@ class Row:
     wait: str
     face: int | None
     """Number of the face that stands for the video."""
+    earlier: Submission | None
+    """An earlier upload of the same file, with a result."""
 
     @property
     def is_active(self) -> bool:
         return self.analysis is not None and self.analysis.is_active
 
 
-def rows(submissions: Iterable[Submission]) -> list[Row]:
-    """The rows of one page, fetched with ``latest.with_analyses``."""
+def rows(submissions: Iterable[Submission], among: SubmissionQuerySet) -> list[Row]:
+    """The rows of one page, fetched with ``latest.with_analyses``.
+
+    ``among`` is everything the person has, for the look at earlier uploads.
+    """
     page = list(submissions)
     newest = newest_analyses(page)
     places = queue.positions(newest.values())
     waits = _waits([a for a in newest.values() if a.pk in places], places)
     with_pictures = [s.pk for s in page if s.files_removed_at is None]
     faces = _first_faces(newest[pk] for pk in with_pictures if pk in newest)
+    earlier = duplicates.earlier_results(among, page)
     return [
         Row(
             submission=submission,
@@ -44,6 +50,7 @@ def rows(submissions: Iterable[Submission]) -> list[Row]:
             position=places.get(analysis.pk) if analysis else None,
             wait=waits.get(analysis.pk, "") if analysis else "",
             face=faces.get(analysis.pk) if analysis else None,
+            earlier=earlier.get(submission.pk),
         )
         for submission in page
     ]

@@ -39,10 +39,10 @@ from .uploads import (
     UploadRejected,
     check_head,
     check_name,
+    check_room,
     check_sampling,
     check_size,
     clean_name,
-    disk_full,
     receive,
     refusing_on_a_full_disk,
 )
@@ -77,8 +77,7 @@ def create(
     check_sampling(sampling or None)
     check_name(name)
     check_size(length)
-    if shutil.disk_usage(_folder()).free < length:
-        raise disk_full()
+    check_room(length)
     upload = PartialUpload.objects.create(
         owner=owner,
         visitor=visitor,
@@ -119,6 +118,8 @@ def append(upload: PartialUpload, body: Body, offset: int, checksum: Checksum | 
             raise gone()
         with refusing_on_a_full_disk():
             file.truncate(offset)
+            # All of the rest, for the beginning of a file is of no use to anybody.
+            check_room(upload.length - offset)
             end = _write(upload, file, body, checksum)
         if end == upload.length:
             _finish(upload, file)
@@ -177,6 +178,7 @@ def _write(upload: PartialUpload, file: FileIO, body: Body, checksum: Checksum |
         elif end - upload.offset >= COMMIT_BYTES or time.monotonic() >= commit_at:
             if end < upload.length:
                 _commit(upload, file, end)
+                check_room(upload.length - end)  # Others write too.
             commit_at = time.monotonic() + COMMIT_SECONDS
     # Of a piece that broke off the checksum cannot be right, and nothing of it is kept.
     if checksum and digest and not hmac.compare_digest(digest.digest(), checksum.digest):

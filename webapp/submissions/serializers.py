@@ -118,6 +118,9 @@ class SubmissionSerializer(serializers.Serializer[Submission]):
         allow_null=True,
         help_text="When video and pictures were removed, because their time was up; else null.",
     )
+    duplicate_of = serializers.SerializerMethodField(
+        help_text="Your newest earlier submission of the same file that has a result, else null."
+    )
     duration_s = serializers.FloatField(allow_null=True)
     width = serializers.IntegerField(allow_null=True)
     height = serializers.IntegerField(allow_null=True)
@@ -138,6 +141,10 @@ class SubmissionSerializer(serializers.Serializer[Submission]):
 
     def get_page(self, submission: Submission) -> str:
         return str(self.context["request"].build_absolute_uri(submission.get_absolute_url()))
+
+    def get_duplicate_of(self, submission: Submission) -> UUID | None:
+        earlier: dict[UUID, Submission] = self.context["earlier"]
+        return earlier[submission.pk].pk if submission.pk in earlier else None
 
     def get_position(self, submission: Submission) -> int | None:
         places: dict[UUID, int | None] = self.context["positions"]

@@ -14,6 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
+from django.conf import settings
+from django.core.files.storage import FileSystemStorage
+
 from .models import media_storage
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,19 @@ def thumbnail_name(folder: str, number: int) -> str:
 
 def local_path(name: str) -> Path:
     return Path(media_storage().path(name))
+
+
+def has_room(size: int = 0) -> bool:
+    """Whether ``FRAMEVOTE_MIN_FREE_MB`` stay free when so many bytes more are kept.
+
+    Asked of the folder of uploads under way, and of the media folder too, for that one may
+    be another disk, or no disk at all.
+    """
+    folders = [Path(settings.FILE_UPLOAD_TEMP_DIR)]
+    if isinstance(media_storage(), FileSystemStorage):
+        folders.append(local_path(""))
+    least = settings.FRAMEVOTE_MIN_FREE_MB * 1024 * 1024
+    return all(shutil.disk_usage(folder).free - size >= least for folder in folders)
 
 
 def remove_folders(names: Iterable[str]) -> None:

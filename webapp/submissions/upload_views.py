@@ -140,6 +140,8 @@ def _with_reason(answer: Answer, refused: Sequence[Refusal]) -> Answer:
     """The answer with the status of an upload of which nothing was taken."""
     answer.status_code = 400
     for refusal in refused:
+        if refusal.error.code == "disk_full":
+            answer.status_code = 507
         if isinstance(refusal.error, rates.TooMany):
             answer.status_code = 429
             answer["Retry-After"] = str(refusal.error.retry_after_s)

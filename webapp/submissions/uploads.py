@@ -37,10 +37,10 @@ __all__ = [
     "check_head",
     "check_name",
     "check_number",
+    "check_room",
     "check_sampling",
     "check_size",
     "clean_name",
-    "disk_full",
     "receive",
     "refusing_on_a_full_disk",
 ]
@@ -85,7 +85,10 @@ def receive(
     check_name(name)
     check_size(uploaded.size or 0)
     uploaded.seek(0)
-    check_head(name, uploaded.read(HEAD_BYTES))
+    head = uploaded.read(HEAD_BYTES)
+    if not head:
+        raise _disk_full()  # It has a size and no bytes: there was no room to write them.
+    check_head(name, head)
     submission = Submission(owner=owner, visitor=visitor, original_name=name)
     # Reading and storing come first and outside the transaction: half a gigabyte must
     # not hold SQLite's only write lock.
@@ -146,14 +149,14 @@ def refusing_on_a_full_disk() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full() from error
+            raise _disk_full() from error
         raise
 
 
-def disk_full() -> NotNow:
-    return NotNow(
-        "disk_full", "The server has no room for this file at the moment. Try again later."
-    )
+def check_room(size: int) -> None:
+    """Refuse so many bytes before they fill the disk."""
+    if not storage.has_room(size):
+        raise _disk_full()
 
 
 def check_number(count: int) -> None:
@@ -198,14 +201,20 @@ class CappedUploadHandler(TemporaryFileUploadHandler):
     """Streams videos to temporary files; past the limits, and of other fields, only counts.
 
     What was not written is still reported, empty and with its true size, so that a
-    file that is too large is refused by name while the others of the form go on, and
-    so that files that are too many are refused together.
+    file that is too large, or that the disk has no room for, is refused by name while the
+    others of the form go on, and so that files that are too many are refused together.
     """
 
     def __init__(self, request: HttpRequest, most_files: int) -> None:
         super().__init__(request)
         self.files_left = most_files
+        self.bytes_left = 0
         self.writing = False
+
+    def handle_raw_input(
+        self, input_data: Any, META: Any, content_length: int, *args: Any, **kwargs: Any
+    ) -> None:
+        self.bytes_left = content_length
 
     def new_file(self, field_name: str, *args: Any, **kwargs: Any) -> None:
         super().new_file(field_name, *args, **kwargs)
@@ -214,12 +223,21 @@ class CappedUploadHandler(TemporaryFileUploadHandler):
             self.files_left -= 1
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        if self.writing and start + len(raw_data) > max_upload_bytes():
+        if self.writing and not self._may_go_on(start + len(raw_data)):
             self.writing = False
             self.file.seek(0)
             self.file.truncate()
         if self.writing:
             super().receive_data_chunk(raw_data, start)
+        self.bytes_left -= len(raw_data)
+
+    def _may_go_on(self, size: int) -> bool:
+        """Whether a file of so many bytes by now is not too large, and what is to come fits.
+
+        What is to come is what the request announced: a file is refused before it has filled
+        the disk, and not when it has. Asked again for each block, for others write too.
+        """
+        return size <= max_upload_bytes() and storage.has_room(self.bytes_left)
 
 
 class NoUploadHandler(FileUploadHandler):
@@ -241,6 +259,12 @@ def _digest(uploaded: UploadedFile) -> tuple[str, int]:
         size += len(chunk)
         check_size(size)
     return digest.hexdigest(), size
+
+
+def _disk_full() -> NotNow:
+    return NotNow(
+        "disk_full", "The server has no room for this file at the moment. Try again later."
+    )
 
 
 def _too_large() -> UploadRejected:

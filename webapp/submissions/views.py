@@ -19,7 +19,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from webapp.accounts import rates
 
-from . import listing, model_cards, presentation, queue, retention, wording
+from . import duplicates, listing, model_cards, presentation, queue, retention, wording
 from .access import account_if_demanded
 from .forms import FilterForm, SamplingForm
 from .latest import with_analyses
@@ -40,7 +40,7 @@ def submission_list(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET)
     found = with_analyses(form.narrow(mine(request)))
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = listing.rows(page.object_list)
+    rows = listing.rows(page.object_list, among=mine(request))
     context = {
         "form": form,
         "page": page,
@@ -56,7 +56,10 @@ def submission_list(request: HttpRequest) -> HttpResponse:
 @never_cache
 def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """One submission: its chosen analysis live, or as a result."""
-    return render(request, "submissions/detail.html", _detail_context(request, pk))
+    context = _detail_context(request, pk)
+    earlier = duplicates.earlier_results(mine(request), [context["submission"]])
+    context["earlier"] = earlier.get(pk)
+    return render(request, "submissions/detail.html", context)
 
 
 @require_safe
@@ -193,7 +196,8 @@ def _active_rows(request: HttpRequest) -> HttpResponse:
             wanted.append(uuid.UUID(given))
         except ValueError:
             continue
-    rows = listing.rows(with_analyses(mine(request).filter(pk__in=wanted)))
+    everything = mine(request)
+    rows = listing.rows(with_analyses(everything.filter(pk__in=wanted)), among=everything)
     if wanted and not rows:
         # All deleted elsewhere, or logged out: the whole list is out of date.
         return HttpResponseClientRefresh()
