@@ -174,6 +174,24 @@ def test_followed_faces_are_those_found_frame_by_frame(
     assert [len(faces) for faces in followed] == [2] * 8
 
 
+@pytest.mark.parametrize(("firm", "frames"), [(0.99, 2), (1.1, 8)])
+def test_a_followed_face_gets_a_second_look_where_it_is_not_firm(
+    finder: FaceFinder, monkeypatch: pytest.MonkeyPatch, firm: float, frames: int
+) -> None:
+    looked_at: list[Image] = []
+    plain = finder._second_look
+
+    def second_look(image: Image, box: FaceBox) -> bool:
+        looked_at.append(image)
+        return plain(image, box)
+
+    monkeypatch.setattr(finder, "_second_look", second_look)
+    monkeypatch.setattr("detector.faces.FIRM", firm)
+    images = window(*[people[:1] for people in WANDERING])
+    assert [len(faces) for faces in finder.follow(images)] == [1] * 8
+    assert len(looked_at) == frames
+
+
 def test_a_face_that_appears_within_a_window_is_found_from_then_on(finder: FaceFinder) -> None:
     drawn = [people if i >= 3 else people[:1] for i, people in enumerate(WANDERING)]
     assert [len(faces) for faces in finder.follow(window(*drawn))] == [1] * 3 + [2] * 5
