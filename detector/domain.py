@@ -37,6 +37,7 @@ class Reason(enum.StrEnum):
     """Why a verdict is not simply the video vote. Sentences: ``REASON_SENTENCES``."""
 
     PERSON_DIFFERS = "person_differs"
+    BRIEF_PERSON_DIFFERS = "brief_person_differs"
     NO_FACE = "no_face"
     TOO_FEW_FACES = "too_few_faces"
     FACES_TOO_SMALL = "faces_too_small"
@@ -47,6 +48,10 @@ REASON_SENTENCES: Mapping[Reason, str] = {
     Reason.PERSON_DIFFERS: (
         "Most faces were voted real, but one person's faces were voted fake, "
         "and one fake person makes the video fake."
+    ),
+    Reason.BRIEF_PERSON_DIFFERS: (
+        "Most faces were voted real, but those of somebody who is seen only briefly were voted "
+        "fake: a short forgery, or something that is no face."
     ),
     Reason.NO_FACE: "No face was found in the frames that were looked at.",
     Reason.TOO_FEW_FACES: "Too few faces were found for a vote that means something.",

@@ -7,7 +7,9 @@
    REAL than FAKE; without a voting face there is none.
 3. A *person* is REAL or FAKE by the same majority over the person's faces.
 4. The *verdict* is the video vote, except that one FAKE person makes the video FAKE,
-   and that a stated reason makes it UNDECIDED.
+   and that a stated reason makes it UNDECIDED. One such reason: of a video voted REAL
+   only somebody seen briefly is FAKE. That is a short forgery, or a texture that passed
+   for a face a few times, and the votes cannot tell which.
 
 Class order as everywhere: index 0 is FAKE, index 1 is REAL.
 """
@@ -37,6 +39,9 @@ class Thresholds:
     min_face_px: int = 48
     """A face whose longer side is shorter is shown but does not vote: enlarged sixfold
     to a crop it holds more interpolation than picture."""
+    min_deciding_share: float = 0.1
+    """A FAKE person with a smaller share of the voting faces makes no video FAKE: one that
+    was voted REAL is UNDECIDED, with the probability of those who are REAL."""
     abstention_band: tuple[float, float] | None = None
     """Calibrated probabilities, ends included, that are too close to call. Only a
     calibrated checkpoint has one."""
@@ -45,6 +50,10 @@ class Thresholds:
         for name in ("min_track_faces", "min_voting_faces", "min_face_px"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.min_deciding_share <= 1:
+            raise ValueError(
+                f"min_deciding_share must be from 0 to 1, got {self.min_deciding_share}"
+            )
         if self.abstention_band is not None:
             low, high = self.abstention_band
             if not 0 <= low <= high <= 1:
@@ -159,11 +168,13 @@ def decide(
     )
     votes = count_votes(b.vote for b, counted in zip(ballots, counts, strict=True) if counted)
     vote = video_vote(votes)
-    decided = _with_fake_person(vote, people)
+    decided = _with_fake_person(vote, _seen_enough(people, votes, thresholds))
     probability = max(
         (p.probability_fake for p in people if p.counts and p.verdict == decided), default=None
     )
     withheld = _why_undecided(ballots, votes, probability, thresholds)
+    if withheld is None and decided is Verdict.REAL and _someone_is_fake(people):
+        withheld = Reason.BRIEF_PERSON_DIFFERS
     if decided is None or withheld is not None:
         verdict = Verdict.UNDECIDED
         reasons = (withheld,) if withheld is not None else ()
@@ -202,13 +213,23 @@ def _person(
     )
 
 
+def _seen_enough(
+    people: Sequence[PersonResult], votes: VoteCount, thresholds: Thresholds
+) -> list[PersonResult]:
+    """Those with so many faces that they can decide, if they count."""
+    least = thresholds.min_deciding_share * votes.total
+    return [person for person in people if person.votes.total >= least]
+
+
 def _with_fake_person(vote: Label | None, people: Sequence[PersonResult]) -> Verdict | None:
-    """The video vote, unless a person who counts is FAKE."""
+    """The video vote, unless one of these people is FAKE."""
     if vote is None:
         return None
-    if any(person.counts and person.verdict is Verdict.FAKE for person in people):
-        return Verdict.FAKE
-    return _VERDICTS[vote]
+    return Verdict.FAKE if _someone_is_fake(people) else _VERDICTS[vote]
+
+
+def _someone_is_fake(people: Sequence[PersonResult]) -> bool:
+    return any(person.counts and person.verdict is Verdict.FAKE for person in people)
 
 
 def _why_undecided(

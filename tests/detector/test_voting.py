@@ -43,6 +43,7 @@ thresholds = st.builds(
     min_track_faces=st.integers(1, 4),
     min_voting_faces=st.integers(1, 8),
     min_face_px=st.integers(35, 45),
+    min_deciding_share=st.floats(0, 1),
     abstention_band=st.none() | bands,
 )
 
@@ -158,7 +159,9 @@ def test_the_decision_agrees_with_a_brute_force_restatement(
         mean = float(np.mean([b.probability_fake for b in faces]))
         assert person.probability_fake == pytest.approx(calibrated(mean, temperature))
 
-    someone_fake = any(p.counts and p.verdict is Verdict.FAKE for p in decision.people)
+    fake_people = [p for p in decision.people if p.counts and p.verdict is Verdict.FAKE]
+    least = limits.min_deciding_share * len(voting)
+    someone_fake = any(len(voters[p.id]) >= least for p in fake_people)
     leaning = "FAKE" if someone_fake or decision.vote is Label.FAKE else "REAL"
     deciding = [p.probability_fake for p in decision.people if p.counts and p.verdict == leaning]
     assert decision.probability_fake == (max(deciding) if voting else None)
@@ -176,6 +179,8 @@ def test_the_decision_agrees_with_a_brute_force_restatement(
         and limits.abstention_band[0] <= decision.probability_fake <= limits.abstention_band[1]
     ):
         expected = Reason.LOW_CONFIDENCE
+    elif leaning == "REAL" and fake_people:
+        expected = Reason.BRIEF_PERSON_DIFFERS
     else:
         expected = None
     if expected is not None:
@@ -222,7 +227,34 @@ def test_one_fake_person_makes_a_video_fake_that_was_voted_real() -> None:
     assert decision.probability_fake == pytest.approx((0.2 + 4 * 0.8) / 5)
 
 
-def test_a_fake_person_seen_too_briefly_changes_nothing() -> None:
+@pytest.mark.parametrize(("others", "verdict"), [(36, Verdict.FAKE), (37, Verdict.UNDECIDED)])
+def test_a_fake_person_with_less_than_a_tenth_of_the_faces_makes_a_video_undecided(
+    others: int, verdict: Verdict
+) -> None:
+    decision = decide(faces(1, real=others, fake=0) + faces(2, real=0, fake=4))
+    assert decision.vote is Label.REAL
+    assert decision.verdict is verdict
+    differs = verdict is Verdict.FAKE
+    assert decision.reasons == (
+        (Reason.PERSON_DIFFERS,) if differs else (Reason.BRIEF_PERSON_DIFFERS,)
+    )
+    assert decision.probability_fake == pytest.approx(0.8 if differs else 0.2)
+    assert decision.counts == (True,) * (others + 4)
+
+
+def test_one_fake_person_who_is_seen_enough_decides_beside_another_who_is_not() -> None:
+    decision = decide(
+        faces(1, real=40, fake=0) + faces(2, real=0, fake=3) + faces(3, real=0, fake=10)
+    )
+    assert decision.reasons == (Reason.PERSON_DIFFERS,)
+
+
+def test_a_video_voted_fake_is_fake_however_briefly_each_is_seen() -> None:
+    crowd = [ballot for person in range(2, 14) for ballot in faces(person, real=0, fake=3)]
+    assert decide(faces(1, real=10, fake=0) + crowd).verdict is Verdict.FAKE
+
+
+def test_a_fake_person_seen_in_too_few_faces_changes_nothing() -> None:
     decision = decide(faces(1, real=9, fake=1) + faces(2, real=0, fake=2))
     assert decision.verdict is Verdict.REAL
     assert decision.votes == VoteCount(real=9, fake=1)

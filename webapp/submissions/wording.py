@@ -19,6 +19,11 @@ REASONS: Mapping[str, str] = {
         "Most faces were voted real, but one person's faces were voted fake, "
         "and one fake person makes the video fake."
     ),
+    "brief_person_differs": (
+        "Most faces were voted real, but those of somebody who is seen only briefly were voted "
+        "fake. That can be a short forgery, or something that is no face: look at these faces. "
+        "A clip of that moment alone gets a verdict of its own."
+    ),
     "no_face": (
         "No face was found in the frames that were looked at. FrameVote judges faces only, "
         "so it has nothing to say about this video."
