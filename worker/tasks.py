@@ -45,7 +45,7 @@ SHUT_DOWN = "The worker was shut down."
 
 @app.task(bind=True, name="worker.tasks.analyze")
 def analyze(self: Any, analysis_id: str) -> None:
-    """A wake-up call for ``analysis_id``: take the oldest waiting analysis and run it.
+    """A wake-up call for ``analysis_id``: take the analysis whose turn it is and run it.
 
     That is usually the announced one. A duplicate or late message finds nothing
     to do, or does what waits next.

@@ -210,6 +210,15 @@ class Analysis(models.Model):
     # The queue. Written by queue.py only.
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
     created_at = models.DateTimeField(auto_now_add=True)
+    # NULL and not empty, for a share has each turn once.
+    share = models.CharField(  # noqa: DJ001
+        max_length=50,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Whose share of the workers it uses up, while it waits or runs.",
+    )
+    turn = models.IntegerField(default=0, editable=False, help_text="Given by turns.py.")
     announced_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -243,6 +252,7 @@ class Analysis(models.Model):
         verbose_name_plural = "analyses"
         indexes = [
             models.Index(fields=["state", "created_at"]),
+            models.Index(fields=["state", "turn", "created_at", "id"]),
             models.Index(fields=["submission", "created_at"]),
             models.Index(fields=["-created_at", "-id"]),
         ]
@@ -262,6 +272,7 @@ class Analysis(models.Model):
                 fields=["submission"],
                 condition=Q(state__in=ACTIVE_STATES),
             ),
+            models.UniqueConstraint(name="analysis_turn_taken_once", fields=["share", "turn"]),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from .models import Analysis, State, WorkerBeat
 
-QUEUE_ORDER = ("created_at", "pk")
+QUEUE_ORDER = ("turn", "created_at", "pk")
 
 BEAT_SECONDS = 10
 LIVE_FOR = timedelta(seconds=45)
@@ -25,9 +25,10 @@ def position(analysis: Analysis) -> int | None:
     """1 for the one a worker takes next; None unless it waits."""
     if analysis.state != State.QUEUED:
         return None
-    earlier = Q(created_at__lt=analysis.created_at) | Q(
+    older = Q(created_at__lt=analysis.created_at) | Q(
         created_at=analysis.created_at, pk__lt=analysis.pk
     )
+    earlier = Q(turn__lt=analysis.turn) | Q(older, turn=analysis.turn)
     return Analysis.objects.filter(earlier, state=State.QUEUED).count() + 1
 
 
