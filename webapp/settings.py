@@ -24,6 +24,7 @@ from webapp.environment import (
     is_server_address,
     matching,
     one_of,
+    queue_of_each,
     read_environment,
     refuse_unknown_values,
     secret_key,
@@ -69,9 +70,8 @@ FRAMEVOTE_LOGIN_RATE = env.str("FRAMEVOTE_LOGIN_RATE", "60/hour", validate=a_rat
 FRAMEVOTE_API_RATE = env.str("FRAMEVOTE_API_RATE", "600/minute", validate=a_rate())
 
 FRAMEVOTE_CHECKPOINT = env.str("FRAMEVOTE_CHECKPOINT", "default")
-FRAMEVOTE_SAMPLING = env.str(
-    "FRAMEVOTE_SAMPLING", "standard", validate=one_of(("quick", "standard", "thorough"))
-)
+_LEVELS = ("quick", "standard", "thorough")
+FRAMEVOTE_SAMPLING = env.str("FRAMEVOTE_SAMPLING", "standard", validate=one_of(_LEVELS))
 FRAMEVOTE_DEVICE = env.str(
     "FRAMEVOTE_DEVICE",
     "auto",
@@ -85,6 +85,8 @@ FRAMEVOTE_HEARTBEAT_SECONDS = env.int("FRAMEVOTE_HEARTBEAT_SECONDS", 10, validat
 FRAMEVOTE_SWEEP_SECONDS = env.int("FRAMEVOTE_SWEEP_SECONDS", 5, validate=at_least(1))
 FRAMEVOTE_REANNOUNCE_SECONDS = env.int("FRAMEVOTE_REANNOUNCE_SECONDS", 60, validate=at_least(1))
 FRAMEVOTE_MAX_ATTEMPTS = env.int("FRAMEVOTE_MAX_ATTEMPTS", 3, validate=at_least(1))
+_queues: list[str] = env.list("FRAMEVOTE_QUEUES", [])
+_worker_queues: list[str] = env.list("FRAMEVOTE_WORKER_QUEUES", [])
 FRAMEVOTE_TASK_SECONDS = env.int("FRAMEVOTE_TASK_SECONDS", 3600, validate=at_least(120))
 
 refuse_unknown_values(env)
@@ -94,6 +96,13 @@ if FRAMEVOTE_HEARTBEAT_SECONDS * 2 > FRAMEVOTE_LEASE_SECONDS:
         f"FRAMEVOTE_HEARTBEAT_SECONDS is {FRAMEVOTE_HEARTBEAT_SECONDS}: expected at most half "
         f"of FRAMEVOTE_LEASE_SECONDS, which is {FRAMEVOTE_LEASE_SECONDS}, so that one late "
         "heartbeat does not lose the lease."
+FRAMEVOTE_QUEUES = queue_of_each(_queues, _LEVELS, otherwise="analyses")
+FRAMEVOTE_WORKER_QUEUES = _worker_queues or sorted(set(FRAMEVOTE_QUEUES.values()))
+if _unknown := set(FRAMEVOTE_WORKER_QUEUES) - set(FRAMEVOTE_QUEUES.values()):
+    raise ImproperlyConfigured(
+        f"FRAMEVOTE_WORKER_QUEUES has {', '.join(sorted(_unknown))!r}: expected queues that "
+        f"FRAMEVOTE_QUEUES fills, {', '.join(sorted(set(FRAMEVOTE_QUEUES.values())))}."
+    )
     )
 # Not repeated, for there may be a password in it; nor is DATABASE_URL, below.
 if REDIS_URL and not is_server_address(REDIS_URL, ("redis", "rediss")):

@@ -54,7 +54,8 @@ def analyze(self: Any, analysis_id: str) -> None:
         # The message goes back for another worker; this one has only just let go of its own.
         raise Reject(SHUT_DOWN, requeue=True)
     close_old_connections()
-    lease = queue.claim_next(worker=process_name(self.request.hostname or "worker"))
+    name = process_name(self.request.hostname or "worker")
+    lease = queue.claim_next(worker=name, queues=settings.FRAMEVOTE_WORKER_QUEUES)
     if lease is None:
         logger.info("analysis %s was announced, but nothing waits", analysis_id)
         return

@@ -140,7 +140,7 @@ def test_what_was_given_up_uses_no_share_any_more(
         assert lease is not None
         assert queue.retry(lease, "internal")
         shares.append(Analysis.objects.values_list("state", "share").get())
-    assert shares == [(State.QUEUED, f"account:{alice.pk}"), (State.FAILED, None)]
+    assert shares == [(State.QUEUED, f"analyses/account:{alice.pk}"), (State.FAILED, None)]
 
 
 def test_what_a_lost_worker_gave_back_comes_first(enqueue: Enqueue, alice: User, bob: User) -> None:

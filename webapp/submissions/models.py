@@ -210,14 +210,8 @@ class Analysis(models.Model):
     # The queue. Written by queue.py only.
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
     created_at = models.DateTimeField(auto_now_add=True)
-    # NULL and not empty, for a share has each turn once.
-    share = models.CharField(  # noqa: DJ001
-        max_length=50,
-        null=True,
-        blank=True,
-        editable=False,
-        help_text="Whose share of the workers it uses up, while it waits or runs.",
-    )
+    # Whose share of the workers it uses up; NULL when it has ended.
+    share = models.CharField(max_length=100, null=True, editable=False)  # noqa: DJ001
     turn = models.IntegerField(default=0, editable=False, help_text="Given by turns.py.")
     announced_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -252,7 +246,9 @@ class Analysis(models.Model):
         verbose_name_plural = "analyses"
         indexes = [
             models.Index(fields=["state", "created_at"]),
-            models.Index(fields=["state", "turn", "created_at", "id"]),
+            models.Index(
+                fields=["state", "turn", "created_at", "id", "sampling"], name="analysis_turns"
+            ),
             models.Index(fields=["submission", "created_at"]),
             models.Index(fields=["-created_at", "-id"]),
         ]
@@ -374,6 +370,7 @@ class WorkerBeat(models.Model):
     slots = models.PositiveSmallIntegerField(help_text="Analyses it runs at a time.")
     beat_at = models.DateTimeField(db_index=True)
 
+    queues = models.JSONField(default=list, help_text="Those it serves.")
     class Meta:
         ordering = ["name"]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from . import storage, tallies, turns
+from . import routes, storage, tallies, turns
 from .models import ACTIVE_STATES, Analysis, State, Submission
 from .outcomes import FaceOutcome, MediaFacts, Outcome, PersonOutcome, write_rows
 from .waiting import (
@@ -131,14 +131,15 @@ def claim(analysis_id: uuid.UUID, *, worker: str) -> Lease | None:
     return lease if claimed else None
 
 
-def claim_next(*, worker: str) -> Lease | None:
-    """Claim the waiting analysis whose turn it is; None when nothing waits.
+def claim_next(*, worker: str, queues: Collection[str] | None = None) -> Lease | None:
+    """Claim the analysis whose turn it is, of these queues or of all; None when nothing waits.
 
     A row that came back from a lost worker has the earliest turn, while its new message
     is the youngest: taking rows in order keeps the promise that position makes.
     """
+    mine = Q() if queues is None else routes.waiting_in(queues)
     while True:
-        waiting = Analysis.objects.filter(state=State.QUEUED).order_by(*QUEUE_ORDER)
+        waiting = Analysis.objects.filter(mine, state=State.QUEUED).order_by(*QUEUE_ORDER)
         candidates = list(waiting.values_list("pk", flat=True)[:5])
         if not candidates:
             return None
@@ -279,13 +280,14 @@ def _insert(submission: Submission, sampling: str) -> Analysis:
     row = Submission.objects.select_for_update().filter(pk=submission.pk)
     if any(row.values_list("files_removed_at", flat=True)):
         raise FilesRemoved(f"the video of submission {submission.pk} is gone")
-    share = turns.share_of(submission)
+    queue = routes.queue_of(sampling)
+    share = turns.share_of(submission, queue)
     return Analysis.objects.create(
         submission=submission,
         sampling=sampling,
         announced_at=timezone.now(),
         share=share,
-        turn=turns.next_turn(share),
+        turn=turns.next_turn(share, queue),
     )
 
 

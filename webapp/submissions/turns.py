@@ -10,6 +10,7 @@ begins just behind what is being worked on now, before the next round of those w
 * nobody waits for ever, for whoever comes later gets later turns.
 
 A turn does not change while it waits, so the order is one index, and a position a count.
+Each queue (``routes.py``) has turns and shares of its own.
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ from __future__ import annotations
 from django.db import IntegrityError
 from django.db.models import Max, Min
 
+from . import routes
 from .models import Analysis, State, Submission
 
 STEP = 2
 """Between two analyses of one person; half of it is for those who had none."""
 
 
-def share_of(submission: Submission) -> str | None:
-    """Whose share of the workers an analysis uses up: an account's or an anonymous visitor's."""
+def share_of(submission: Submission, queue: str) -> str | None:
+    """Whose share of the queue an analysis uses up: an account's or an anonymous visitor's."""
     if submission.owner_id is not None:
-        return f"account:{submission.owner_id}"
-    return f"visitor:{submission.visitor}" if submission.visitor else None
+        return f"{queue}/account:{submission.owner_id}"
+    return f"{queue}/visitor:{submission.visitor}" if submission.visitor else None
 
 
-def next_turn(share: str | None) -> int:
+def next_turn(share: str | None, queue: str) -> int:
     """The turn of an analysis that is put in the queue now."""
-    turn = _now() + 1
+    turn = _now(queue) + 1
     if share is None:
         return turn
     last = Analysis.objects.filter(share=share).aggregate(last=Max("turn"))["last"]
@@ -50,10 +52,11 @@ def was_taken(error: IntegrityError) -> bool:
     return "analysis_turn_taken_once" in says or "submissions_analysis.turn" in says
 
 
-def _now() -> int:
+def _now(queue: str) -> int:
     """Up to which turn the workers have come."""
-    running = Analysis.objects.filter(state=State.RUNNING).aggregate(turn=Max("turn"))["turn"]
-    waiting = Analysis.objects.filter(state=State.QUEUED).aggregate(turn=Min("turn"))["turn"]
+    rows = Analysis.objects.filter(routes.waiting_in([queue]))
+    running = rows.filter(state=State.RUNNING).aggregate(turn=Max("turn"))["turn"]
+    waiting = rows.filter(state=State.QUEUED).aggregate(turn=Min("turn"))["turn"]
     if running is None:
         return -1 if waiting is None else waiting - 1
     # What runs may be very late: a row that came back from a lost worker.

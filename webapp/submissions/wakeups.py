@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from . import routes
 from .models import Analysis, State
 from .waiting import QUEUE_ORDER, live_slots
 
@@ -19,11 +20,16 @@ first waiting row, so more wake-ups than the workers can answer only fill the br
 
 def reannounce() -> int:
     """Announce waiting rows whose message may be lost again; how many were."""
+    return sum(_reannounce(queue) for queue in routes.queue_names())
+
+
+def _reannounce(queue: str) -> int:
     now = timezone.now()
     stale = now - timedelta(seconds=settings.FRAMEVOTE_REANNOUNCE_SECONDS)
     # At least for one worker: it may have started a moment ago.
-    most = WAKE_UPS_PER_SLOT * max(1, live_slots())
-    head = Analysis.objects.filter(state=State.QUEUED).order_by(*QUEUE_ORDER)
+    most = WAKE_UPS_PER_SLOT * max(1, live_slots(queue))
+    rows = Analysis.objects.filter(routes.waiting_in([queue]), state=State.QUEUED)
+    head = rows.order_by(*QUEUE_ORDER)
     announced = 0
     for analysis_id, announced_at in head.values_list("pk", "announced_at")[:most]:
         if announced_at is not None and announced_at > stale:
@@ -45,4 +51,7 @@ def _announce(analysis_id: uuid.UUID) -> None:
     # Imported late and sent by name: the web process needs neither tasks nor detector.
     from worker.celery import app
 
-    app.send_task("worker.tasks.analyze", args=[str(analysis_id)])
+    sampling = Analysis.objects.filter(pk=analysis_id).values_list("sampling", flat=True).first()
+    if sampling is not None:  # Else it was deleted in this moment.
+        queue = routes.queue_of(sampling)
+        app.send_task("worker.tasks.analyze", args=[str(analysis_id)], queue=queue)

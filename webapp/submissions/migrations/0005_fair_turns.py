@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from django.conf import settings
 from django.db import migrations, models
 
 
@@ -18,6 +19,7 @@ def give_turns(apps, schema_editor):
             share = f'visitor:{submission.visitor}'
         else:
             continue
+        share = f'{settings.FRAMEVOTE_QUEUES[analysis.sampling]}/{share}'
         Analysis.objects.filter(pk=analysis.pk).update(share=share, turn=2 * given[share])
         given[share] += 1
 
@@ -32,7 +34,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='analysis',
             name='share',
-            field=models.CharField(blank=True, editable=False, help_text='Whose share of the workers it uses up, while it waits or runs.', max_length=50, null=True),
+            field=models.CharField(editable=False, max_length=100, null=True),
         ),
         migrations.AddField(
             model_name='analysis',
@@ -42,7 +44,7 @@ class Migration(migrations.Migration):
         migrations.RunPython(give_turns, migrations.RunPython.noop, elidable=True),
         migrations.AddIndex(
             model_name='analysis',
-            index=models.Index(fields=['state', 'turn', 'created_at', 'id'], name='submissions_state_b04b01_idx'),
+            index=models.Index(fields=['state', 'turn', 'created_at', 'id', 'sampling'], name='analysis_turns'),
         ),
         migrations.AddConstraint(
             model_name='analysis',
