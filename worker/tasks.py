@@ -28,7 +28,7 @@ from django.db import close_old_connections
 from detector import AnalysisStopped, DetectorError, Limits, Sampling
 from webapp import logs
 from webapp.submissions import queue
-from webapp.submissions.models import Analysis
+from webapp.submissions.models import Analysis, media_storage
 from worker.celery import app
 from worker.engine import loaded_detector
 from worker.lease import LeaseKeeper
@@ -93,13 +93,15 @@ def _analyze_and_publish(lease: queue.Lease, keeper: LeaseKeeper) -> bool:
     analysis = Analysis.objects.select_related("submission").filter(pk=lease.analysis_id).first()
     if analysis is None:
         return False  # Deleted since it was claimed.
-    result = loaded_detector().analyze(
-        analysis.submission.video.path,
-        sampling=Sampling.named(analysis.sampling),
-        on_progress=keeper.report,
-        should_stop=keeper.should_stop,
-        limits=Limits(max_minutes=settings.FRAMEVOTE_MAX_MINUTES),
-    )
+    # The decoder is confined to one file of this machine.
+    with media_storage().local_copy(str(analysis.submission.video.name)) as video:
+        result = loaded_detector().analyze(
+            video,
+            sampling=Sampling.named(analysis.sampling),
+            on_progress=keeper.report,
+            should_stop=keeper.should_stop,
+            limits=Limits(max_minutes=settings.FRAMEVOTE_MAX_MINUTES),
+        )
     keeper.report("publish", 0.99)
     return _end(publish, lease, result)
 

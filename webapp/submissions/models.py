@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import uuid
 from pathlib import PurePath
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from django.conf import settings
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import storages
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+
+from .media import MediaStorage
 
 
 class State(models.TextChoices):
@@ -53,9 +55,9 @@ class SamplingLevel(models.TextChoices):
     THOROUGH = "thorough", "thorough (every 5th frame)"
 
 
-def media_storage() -> Storage:
+def media_storage() -> MediaStorage:
     """Private storage for uploads and evidence; nothing in it has a public address."""
-    return storages["media"]
+    return cast(MediaStorage, storages["media"])
 
 
 def upload_path(submission: Submission, filename: str) -> str:
@@ -368,9 +370,9 @@ class WorkerBeat(models.Model):
 
     name = models.CharField(max_length=200, unique=True)
     slots = models.PositiveSmallIntegerField(help_text="Analyses it runs at a time.")
+    queues = models.JSONField(default=list, help_text="Those it serves.")
     beat_at = models.DateTimeField(db_index=True)
 
-    queues = models.JSONField(default=list, help_text="Those it serves.")
     class Meta:
         ordering = ["name"]
 
