@@ -97,6 +97,15 @@ def test_a_player_seeks_in_a_video(client: Client, alice: User, asked: str, part
     assert b"".join(answer.streaming_content) == LARGE[part]  # type: ignore[attr-defined]
 
 
+def test_a_file_can_be_read_back_and_forth(alice: User) -> None:
+    name = str(uploaded(LARGE, owner=alice).video.name)
+    with media_storage().open(name) as stored:
+        for first, length in ((0, 9), (9_000_000, 300_000), (5, 7), (8_388_000, 2_000), (0, 1)):
+            stored.seek(first)
+            assert stored.read(length) == LARGE[first : first + length]
+        assert stored.size == len(LARGE)
+
+
 def test_media_are_the_owners_and_have_no_address(client: Client, alice: User, bob: User) -> None:
     submission = uploaded(owner=alice)
     face = published(submission).faces.select_related("analysis")[0]

@@ -75,6 +75,10 @@ GAVE_UP_SENTENCE = "The analysis was tried several times and did not come to an 
 LEASE_LOST = "The worker stopped giving signs of life."
 
 
+TRIES = 100
+"""For a turn: so many analyses of one person would have to be put in the queue at once."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """The right to run one analysis; worthless once the row carries another token."""
@@ -97,17 +101,17 @@ def enqueue(submission: Submission, *, sampling: str | None = None) -> Analysis:
     Raises :class:`AlreadyActive`, and :class:`FilesRemoved`. The database decides, for of
     two requests at the same moment neither would see the other's row.
     """
-    analysis = None
-    while analysis is None:
+    for tries_left in reversed(range(TRIES)):
         try:
             # A savepoint, so that a refusal does not spoil the caller's transaction.
             with transaction.atomic():
                 analysis = _insert(submission, sampling or settings.FRAMEVOTE_SAMPLING)
+            break
         except IntegrityError as error:
-            if turns.was_taken(error):
+            if turns.was_taken(error) and tries_left:
                 continue
-            if not Submission.objects.filter(pk=submission.pk).exists():
-                raise  # Deleted meanwhile: another rule was broken than ours.
+            if turns.was_taken(error) or not Submission.objects.filter(pk=submission.pk).exists():
+                raise  # Or deleted meanwhile: another rule was broken than ours.
             raise AlreadyActive(f"submission {submission.pk} has an active analysis") from error
     announce_on_commit(analysis.pk)
     transaction.on_commit(lambda: _log(analysis.pk, "queued, of submission %s", submission.pk))
