@@ -117,8 +117,10 @@ def disturb(signal: str) -> list[str]:
     recovered: list[str] = []
     while Analysis.objects.filter(state__in=(State.QUEUED, State.RUNNING)).exists():
         running = Analysis.objects.filter(state=State.RUNNING, attempts=1)
-        running.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-        recovered += [str(pk) for pk in queue.recover_expired()]
+        # At once, for on a busy machine a heartbeat would nearly always come in between.
+        with transaction.atomic():
+            running.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+            recovered += [str(pk) for pk in queue.recover_expired()]
         time.sleep(random.uniform(0, 0.01))
     return recovered
 
