@@ -2,6 +2,8 @@
 
 - Claims a second: 1, 2 and 4 processes claim and publish until nothing waits, on SQLite and,
   where it is installed, on Postgres.
+- What one claim, one position and one more analysis cost while 10,000 others wait, most of them
+  one person's.
 - How long an analysis waits though a worker is free (from the row of a finished upload to its
   claim), and what passes between the detector's result and the published one; with a real
   worker and its network, on a short drawn clip.
@@ -16,11 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 ANALYSES = 400
+OWNERS = 10
+DEEP = 10_000
 PROCESSES = (1, 2, 4)
 ROUNDS = 5
 CLIPS = 10
@@ -33,6 +40,8 @@ def main(arguments: list[str]) -> int:
             return _fill()
         case ["work", signal]:
             return _work(signal)
+        case ["deep"]:
+            return _deep()
         case ["overhead"]:
             return _overhead()
     print(f"Claims with a published result a second, {ROUNDS} rounds of {ANALYSES}")
@@ -50,6 +59,8 @@ def main(arguments: list[str]) -> int:
                 rates = sorted(_rate(count, environment) for _ in range(ROUNDS))
                 middle = statistics.median(rates)
                 print(f"{name:<12}{count:>10}{middle:>9.0f}{rates[0]:>9.0f}{rates[-1]:>9.0f}")
+            if _run("deep", env=environment).wait():
+                raise RuntimeError("the deep queue could not be measured")
     return _run("overhead", env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}).wait()
 
 
@@ -78,11 +89,58 @@ def _fill() -> int:
     from webapp.submissions.models import Submission
 
     Submission.objects.all().delete()
-    for _ in range(ANALYSES):
+    for number in range(ANALYSES):
         submission = Submission.objects.create(
-            original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64
-        )
+            original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64,
+            visitor=uuid.UUID(int=number % OWNERS),
+        )  # fmt: skip
         queue.enqueue(submission)
+    return 0
+
+
+def _deep() -> int:
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.db import connection
+
+    from webapp.submissions import queue
+    from webapp.submissions.models import Analysis, Submission
+
+    Submission.objects.all().delete()
+    many, others = uuid.uuid4(), [uuid.uuid4() for _ in range(100)]
+
+    def submission(visitor: uuid.UUID) -> Submission:
+        return Submission(original_name="clip.mp4", size_bytes=1, sha256="0" * 64, visitor=visitor)
+
+    rows = Submission.objects.bulk_create(submission(many) for _ in range(DEEP))
+    queue.enqueue(rows[0])
+    share = Analysis.objects.get().share or ""
+    Analysis.objects.bulk_create(
+        Analysis(submission=row, sampling=settings.FRAMEVOTE_SAMPLING, share=share, turn=2 * turn)
+        for turn, row in enumerate(rows[1:], start=1)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    took: dict[str, list[float]] = {"enqueue": [], "position": [], "claim": []}
+
+    def timed(what: str, act: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        done = act()
+        took[what].append(1000 * (time.perf_counter() - began))
+        return done
+
+    last = Analysis.objects.order_by("-turn")[0]
+    for visitor in others:
+        row = submission(visitor)
+        row.save()
+        timed("enqueue", partial(queue.enqueue, row))
+        timed("position", partial(queue.position, last))
+        timed("claim", partial(queue.claim_next, worker="benchmark"))
+    print(f"{connection.vendor}: ms while {DEEP} wait, median and max: " + ", ".join(
+        f"{what} {statistics.median(ms):.1f} {max(ms):.1f}" for what, ms in took.items()
+    ))  # fmt: skip
     return 0
 
 

@@ -10,6 +10,7 @@ import json
 import random
 import sys
 import time
+import uuid
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,6 +32,22 @@ def fill(count: str) -> list[str]:
     """A queue of so many analyses."""
     Submission.objects.all().delete()
     return [str(queue.enqueue(_submission()).pk) for _ in range(int(count))]
+
+
+def fill_for_two(count: str) -> list[str]:
+    """So many of one visitor, and then one of another, whose comes last in the answer."""
+    Submission.objects.all().delete()
+    many, one = uuid.uuid4(), uuid.uuid4()
+    visitors = [*(many for _ in range(int(count))), one]
+    return [str(queue.enqueue(_submission(visitor=visitor)).pk) for visitor in visitors]
+
+
+def enqueue_thirty(signal: str) -> list[int]:
+    """Thirty videos of the one visitor that all processes are; the turns they got."""
+    visitor = uuid.UUID(int=1)
+    submissions = [_submission(visitor=visitor) for _ in range(30)]
+    _wait_for(signal)
+    return [queue.enqueue(submission).turn for submission in submissions]
 
 
 def submit(_: str) -> list[str]:
@@ -100,8 +117,10 @@ def disturb(signal: str) -> list[str]:
     recovered: list[str] = []
     while Analysis.objects.filter(state__in=(State.QUEUED, State.RUNNING)).exists():
         running = Analysis.objects.filter(state=State.RUNNING, attempts=1)
-        running.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-        recovered += [str(pk) for pk in queue.recover_expired()]
+        # At once, for on a busy machine a heartbeat would nearly always come in between.
+        with transaction.atomic():
+            running.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+            recovered += [str(pk) for pk in queue.recover_expired()]
         time.sleep(random.uniform(0, 0.01))
     return recovered
 
@@ -124,6 +143,7 @@ def report(_: str) -> dict[str, object]:
     return {
         "states": sorted(set(rows.values_list("state", flat=True))),
         "attempts": sorted(set(rows.values_list("attempts", flat=True))),
+        "as claimed": [str(pk) for pk in rows.order_by("started_at").values_list("pk", flat=True)],
         "faces": Face.objects.count(),
         "counted": sum(
             Tally.objects.filter(metric="stage_seconds").values_list("number", flat=True)
@@ -131,9 +151,9 @@ def report(_: str) -> dict[str, object]:
     }
 
 
-def _submission() -> Submission:
+def _submission(visitor: uuid.UUID | None = None) -> Submission:
     return Submission.objects.create(
-        original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64
+        original_name="clip.mp4", video="x.mp4", size_bytes=1, sha256="0" * 64, visitor=visitor
     )
 
 
@@ -145,7 +165,7 @@ def _wait_for(signal: str) -> None:
 
 
 if __name__ == "__main__":
-    commands = (fill, submit, submit_long_ago, enqueue, enqueue_slowly, claim, work, disturb,
-                retire, take, report)  # fmt: skip
+    commands = (fill, fill_for_two, submit, submit_long_ago, enqueue, enqueue_slowly,
+                enqueue_thirty, claim, work, disturb, take, retire, report)  # fmt: skip
     chosen = next(command for command in commands if command.__name__ == sys.argv[1])
     print(json.dumps(chosen(sys.argv[2])))

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from tests.processes import Site
-from tests.servers import postgres_server, redis_server
-from webapp.submissions.models import Submission
+from tests.servers import make_bucket, postgres_server, redis_server, s3_server
+from webapp.submissions.models import Submission, media_storage
 from webapp.submissions.uploads import ALLOWED_EXTENSIONS
 
 # The same examples in every run, and no verdict about the speed of the machine.
@@ -123,6 +123,32 @@ def postgres_url() -> Iterator[str]:
     """A Postgres cluster of its own for this test run, with an empty database."""
     with postgres_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """A server of its own that speaks like S3."""
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket_options(s3_url: str) -> dict[str, str]:
+    return make_bucket(s3_url)
+
+
+@pytest.fixture
+def use_bucket(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``use_bucket(**options)``: the media of this process lie in a bucket."""
+
+    def use(**options: str) -> None:
+        backend = "webapp.submissions.bucket.BucketStorage"
+        media = {"BACKEND": backend, "OPTIONS": options}
+        settings.STORAGES = {**settings.STORAGES, "media": media}
+        # A field asks for its storage once, when its model is loaded.
+        monkeypatch.setattr(Submission._meta.get_field("video"), "storage", media_storage())
+
+    return use
 
 
 @pytest.fixture

@@ -58,9 +58,11 @@ class Site:
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start_worker(self, name: str = "worker1") -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, name: str = "worker1", module: str = "worker"
+    ) -> subprocess.Popen[bytes]:
         """Start a worker and wait until it takes messages."""
-        worker = self._start(name, "-m", "worker", "--name", name)
+        worker = self._start(name, "-m", module, "--name", name)
         wait_until(
             lambda: f"{name}@" in self.log(name) and " ready." in self.log(name),
             f"{name} is ready",

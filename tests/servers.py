@@ -10,8 +10,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +98,48 @@ def postgres_server() -> Iterator[str]:
             server.wait(timeout=60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """moto's server: it speaks like S3, keeps everything in memory, and takes any key."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: _listens(port), "the S3 server answers", seconds=240)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+def make_bucket(endpoint: str) -> dict[str, str]:
+    """A new bucket; the options of a storage in it."""
+    import boto3
+
+    options = {"bucket_name": f"media-{uuid.uuid4().hex[:8]}", "endpoint_url": endpoint}
+    keys = {"access_key": "key", "secret_key": "secret", "region_name": "us-east-1"}
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=keys["region_name"],
+        aws_access_key_id=keys["access_key"],
+        aws_secret_access_key=keys["secret_key"],
+    )
+    client.create_bucket(Bucket=options["bucket_name"])
+    return options | keys
+
+
+def bucket_environment(options: dict[str, str]) -> dict[str, str]:
+    """The same as settings in the environment."""
+    return {
+        "FRAMEVOTE_S3_BUCKET": options["bucket_name"],
+        "FRAMEVOTE_S3_ENDPOINT": options["endpoint_url"],
+        "FRAMEVOTE_S3_REGION": options["region_name"],
+        "FRAMEVOTE_S3_ACCESS_KEY": options["access_key"],
+        "FRAMEVOTE_S3_SECRET_KEY": options["secret_key"],
+    }
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:

@@ -44,7 +44,7 @@ def needs_of(name: str, extras: set[str]) -> list[Requirement]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_requirement_is_pinned_exactly(file: str) -> None:
-    pinned = re.compile(r"[A-Za-z0-9._-]+(\[[a-z,-]+\])?==[A-Za-z0-9.]+")
+    pinned = re.compile(r"[A-Za-z0-9._-]+(\[[a-z0-9,-]+\])?==[A-Za-z0-9.]+")
     assert not [line for line in lines_of(file) if not pinned.fullmatch(line)]
 
 

@@ -82,6 +82,20 @@ def a_rate() -> Callable[[str], None]:
     )
 
 
+def queue_of_each(given: Iterable[str], levels: Iterable[str], otherwise: str) -> dict[str, str]:
+    """The queue of each level of sampling, from items such as ``thorough=gpu``."""
+    queues = dict.fromkeys(levels, otherwise)
+    for item in filter(None, map(str.strip, given)):
+        level, _, name = item.partition("=")
+        if level not in queues or not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", name):
+            raise ImproperlyConfigured(
+                f"FRAMEVOTE_QUEUES has {item!r}: expected one of {', '.join(queues)}, and the "
+                "name of a queue in small letters, such as thorough=gpu."
+            )
+        queues[level] = name
+    return queues
+
+
 def is_server_address(url: str, schemes: Iterable[str]) -> bool:
     """Whether a URL is one of a server; what a library says of a wrong one may quote a password."""
     try:

@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from webapp.submissions import queue, storage
+from webapp.submissions.models import media_storage
 from worker.celery import app
 
 logger = logging.getLogger(__name__)
@@ -53,8 +54,10 @@ def _database() -> None:
 
 
 def _storage() -> None:
+    # Uploads under way are files here, wherever they end.
     with tempfile.TemporaryFile(dir=settings.MEDIA_ROOT) as probe:
         probe.write(b"ok")
+    media_storage().check()
 
 
 def _broker() -> None:

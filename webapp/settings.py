@@ -24,6 +24,7 @@ from webapp.environment import (
     is_server_address,
     matching,
     one_of,
+    queue_of_each,
     read_environment,
     refuse_unknown_values,
     secret_key,
@@ -44,6 +45,11 @@ REDIS_URL = env.str("REDIS_URL", "")
 
 FRAMEVOTE_VAR_DIR = env.path("FRAMEVOTE_VAR_DIR", BASE_DIR / "var")
 _media_dir = env.str("FRAMEVOTE_MEDIA_DIR", "")
+FRAMEVOTE_S3_BUCKET = env.str("FRAMEVOTE_S3_BUCKET", "")
+_s3_endpoint = env.str("FRAMEVOTE_S3_ENDPOINT", "")
+_s3_region = env.str("FRAMEVOTE_S3_REGION", "us-east-1")
+_s3_access_key = env.str("FRAMEVOTE_S3_ACCESS_KEY", "")
+_s3_secret_key = env.str("FRAMEVOTE_S3_SECRET_KEY", "")
 FRAMEVOTE_HTTPS = env.bool("FRAMEVOTE_HTTPS", False)
 FRAMEVOTE_HSTS_SUBDOMAINS = env.bool("FRAMEVOTE_HSTS_SUBDOMAINS", True)
 FRAMEVOTE_LOG_LEVEL = env.str(
@@ -69,9 +75,8 @@ FRAMEVOTE_LOGIN_RATE = env.str("FRAMEVOTE_LOGIN_RATE", "60/hour", validate=a_rat
 FRAMEVOTE_API_RATE = env.str("FRAMEVOTE_API_RATE", "600/minute", validate=a_rate())
 
 FRAMEVOTE_CHECKPOINT = env.str("FRAMEVOTE_CHECKPOINT", "default")
-FRAMEVOTE_SAMPLING = env.str(
-    "FRAMEVOTE_SAMPLING", "standard", validate=one_of(("quick", "standard", "thorough"))
-)
+_LEVELS = ("quick", "standard", "thorough")
+FRAMEVOTE_SAMPLING = env.str("FRAMEVOTE_SAMPLING", "standard", validate=one_of(_LEVELS))
 FRAMEVOTE_DEVICE = env.str(
     "FRAMEVOTE_DEVICE",
     "auto",
@@ -80,6 +85,8 @@ FRAMEVOTE_DEVICE = env.str(
 FRAMEVOTE_THREADS = env.int("FRAMEVOTE_THREADS", 0, validate=at_least(0))
 
 FRAMEVOTE_WORKER_CONCURRENCY = env.int("FRAMEVOTE_WORKER_CONCURRENCY", 1, validate=at_least(1))
+_queues: list[str] = env.list("FRAMEVOTE_QUEUES", [])
+_worker_queues: list[str] = env.list("FRAMEVOTE_WORKER_QUEUES", [])
 FRAMEVOTE_LEASE_SECONDS = env.int("FRAMEVOTE_LEASE_SECONDS", 60, validate=at_least(2))
 FRAMEVOTE_HEARTBEAT_SECONDS = env.int("FRAMEVOTE_HEARTBEAT_SECONDS", 10, validate=at_least(1))
 FRAMEVOTE_SWEEP_SECONDS = env.int("FRAMEVOTE_SWEEP_SECONDS", 5, validate=at_least(1))
@@ -89,6 +96,13 @@ FRAMEVOTE_TASK_SECONDS = env.int("FRAMEVOTE_TASK_SECONDS", 3600, validate=at_lea
 
 refuse_unknown_values(env)
 
+FRAMEVOTE_QUEUES = queue_of_each(_queues, _LEVELS, otherwise="analyses")
+FRAMEVOTE_WORKER_QUEUES = _worker_queues or sorted(set(FRAMEVOTE_QUEUES.values()))
+if _unknown := set(FRAMEVOTE_WORKER_QUEUES) - set(FRAMEVOTE_QUEUES.values()):
+    raise ImproperlyConfigured(
+        f"FRAMEVOTE_WORKER_QUEUES has {', '.join(sorted(_unknown))!r}: expected queues that "
+        f"FRAMEVOTE_QUEUES fills, {', '.join(sorted(set(FRAMEVOTE_QUEUES.values())))}."
+    )
 if FRAMEVOTE_HEARTBEAT_SECONDS * 2 > FRAMEVOTE_LEASE_SECONDS:
     raise ImproperlyConfigured(
         f"FRAMEVOTE_HEARTBEAT_SECONDS is {FRAMEVOTE_HEARTBEAT_SECONDS}: expected at most half "
@@ -100,6 +114,16 @@ if REDIS_URL and not is_server_address(REDIS_URL, ("redis", "rediss")):
     raise ImproperlyConfigured(
         "REDIS_URL is not an address of a Redis server: expected redis://host:6379/0 or "
         "rediss://…, with special characters of a password percent-encoded."
+    )
+if _s3_endpoint and not is_server_address(_s3_endpoint, ("http", "https")):
+    raise ImproperlyConfigured(
+        "FRAMEVOTE_S3_ENDPOINT is not an address of a server: expected https://host or "
+        "http://host:9000, or nothing for Amazon's own."
+    )
+if bool(_s3_access_key) != bool(_s3_secret_key):
+    raise ImproperlyConfigured(
+        "FRAMEVOTE_S3_ACCESS_KEY and FRAMEVOTE_S3_SECRET_KEY: expected both, or neither where "
+        "the machine has a role of its own."
     )
 if 0 < len(FRAMEVOTE_METRICS_TOKEN) < 16:
     raise ImproperlyConfigured(
@@ -217,17 +241,24 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 # Files -----------------------------------------------------------------------
 
 STATIC_URL = "static/"
+# Uploads and evidence. Nothing serves them: a view checks the owner of each file.
+_media_in_a_folder = {
+    "BACKEND": "webapp.submissions.media.FolderStorage",
+    "OPTIONS": {"file_permissions_mode": 0o640, "directory_permissions_mode": 0o750},
+}
+_media_in_a_bucket = {
+    "BACKEND": "webapp.submissions.bucket.BucketStorage",
+    "OPTIONS": {
+        "bucket_name": FRAMEVOTE_S3_BUCKET,
+        "endpoint_url": _s3_endpoint or None,
+        "region_name": _s3_region,
+        "access_key": _s3_access_key or None,
+        "secret_key": _s3_secret_key or None,
+    },
+}
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "media": {
-        # Uploads and evidence, below MEDIA_ROOT. Nothing serves that folder: a view
-        # checks the owner of each file.
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {
-            "file_permissions_mode": 0o640,
-            "directory_permissions_mode": 0o750,
-        },
-    },
+    "media": _media_in_a_bucket if FRAMEVOTE_S3_BUCKET else _media_in_a_folder,
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -343,6 +374,7 @@ LOGGING = logs.configuration(
         SECRET_KEY,
         FRAMEVOTE_ADMIN_PASSWORD,
         FRAMEVOTE_METRICS_TOKEN,
+        _s3_secret_key,
         str(DATABASES["default"].get("PASSWORD") or ""),
         unquote(urlsplit(REDIS_URL).password or ""),
     ],

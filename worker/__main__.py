@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from django.conf import settings
+
 from worker.celery import app
 
 
@@ -21,6 +23,7 @@ def main(argv: list[str] | None = None) -> None:
         [
             "worker",
             f"--hostname={arguments.name}@%h",
+            f"--queues={','.join(settings.FRAMEVOTE_WORKER_QUEUES)}",
             # On the filesystem broker dead event queues would fill the disk.
             "--without-gossip",
             "--without-mingle",

@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutdown
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
@@ -57,7 +58,7 @@ class Presence:
     def _beat(self) -> None:
         try:
             close_old_connections()
-            queue.beat(self.node, self.slots)
+            queue.beat(self.node, self.slots, settings.FRAMEVOTE_WORKER_QUEUES)
             # A killed child's analysis need not wait until the lease runs out.
             queue.recover_worker(f"{self.node}:", _is_alive)
         except DatabaseError:

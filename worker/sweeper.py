@@ -7,7 +7,6 @@ removal of something nobody refers to.
 from __future__ import annotations
 
 import logging
-import os
 import time
 import uuid
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -23,7 +22,7 @@ from django.db import close_old_connections
 from webapp import logs
 from webapp.accounts import rates
 from webapp.submissions import partial_uploads, queue, retention, storage
-from webapp.submissions.models import Analysis, PartialUpload, Submission
+from webapp.submissions.models import Analysis, PartialUpload, Submission, media_storage
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ def _orphaned_pieces(older_than: float) -> Iterator[Path]:
 
 
 def _orphaned_uploads(older_than: float) -> Iterator[str]:
-    for ids in _in_chunks(_folders(storage.SUBMISSIONS)):
+    for ids in _in_chunks(media_storage().folders(storage.SUBMISSIONS)):
         rows = Submission.objects.filter(pk__in=_uuids(ids), files_removed_at=None)
         known = {storage.submission_dir(pk) for pk in rows.values_list("pk", flat=True)}
         names = (f"{storage.SUBMISSIONS}/{name}" for name in ids)
@@ -120,38 +119,20 @@ def _orphaned_uploads(older_than: float) -> Iterator[str]:
 
 
 def _orphaned_evidence(older_than: float) -> Iterator[str]:
-    for ids in _in_chunks(_folders(storage.EVIDENCE)):
+    for ids in _in_chunks(media_storage().folders(storage.EVIDENCE)):
         rows = Analysis.objects.filter(pk__in=_uuids(ids), submission__files_removed_at=None)
         found = list(rows.values_list("pk", "evidence_dir", "lease"))
         known = {shown for _, shown, _ in found}
         known |= {storage.evidence_dir(pk, lease) for pk, _, lease in found if lease}
-        parents = (f"{storage.EVIDENCE}/{name}" for name in ids)
-        names = (f"{parent}/{name}" for parent in parents for name in _folders(parent))
+        parents = [f"{storage.EVIDENCE}/{name}" for name in ids]
+        folders = media_storage().folders
+        names = (f"{parent}/{name}" for parent in parents for name in folders(parent))
         yield from _old_ones(names, known, older_than)
 
 
 def _old_ones(names: Iterable[str], known: Container[str], older_than: float) -> Iterator[str]:
     """The unknown among the folders that are old; the files of the others are not looked at."""
-    return (name for name in names if name not in known and _is_old(name, older_than))
-
-
-def _folders(parent: str) -> list[str]:
-    return sorted(entry.name for entry in _entries(parent) if entry.is_dir())
-
-
-def _is_old(folder: str, older_than: float) -> bool:
-    """By the newest of the folder and its files, for a file grows without its folder."""
-    paths = (storage.local_path(folder), *(Path(entry) for entry in _entries(folder)))
-    return all(_age(path) > older_than for path in paths)
-
-
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder; nothing in one that was removed in this moment."""
-    try:
-        with os.scandir(storage.local_path(folder)) as entries:
-            return list(entries)
-    except FileNotFoundError:
-        return []
+    return (n for n in names if n not in known and media_storage().age(n) > older_than)
 
 
 def _age(path: Path) -> float:

@@ -28,7 +28,7 @@ from django.db import close_old_connections
 from detector import AnalysisStopped, DetectorError, Limits, Sampling
 from webapp import logs
 from webapp.submissions import queue
-from webapp.submissions.models import Analysis
+from webapp.submissions.models import Analysis, media_storage
 from worker.celery import app
 from worker.engine import loaded_detector
 from worker.lease import LeaseKeeper
@@ -45,7 +45,7 @@ SHUT_DOWN = "The worker was shut down."
 
 @app.task(bind=True, name="worker.tasks.analyze")
 def analyze(self: Any, analysis_id: str) -> None:
-    """A wake-up call for ``analysis_id``: take the oldest waiting analysis and run it.
+    """A wake-up call for ``analysis_id``: take the analysis whose turn it is and run it.
 
     That is usually the announced one. A duplicate or late message finds nothing
     to do, or does what waits next.
@@ -54,7 +54,8 @@ def analyze(self: Any, analysis_id: str) -> None:
         # The message goes back for another worker; this one has only just let go of its own.
         raise Reject(SHUT_DOWN, requeue=True)
     close_old_connections()
-    lease = queue.claim_next(worker=process_name(self.request.hostname or "worker"))
+    name = process_name(self.request.hostname or "worker")
+    lease = queue.claim_next(worker=name, queues=settings.FRAMEVOTE_WORKER_QUEUES)
     if lease is None:
         logger.info("analysis %s was announced, but nothing waits", analysis_id)
         return
@@ -92,13 +93,15 @@ def _analyze_and_publish(lease: queue.Lease, keeper: LeaseKeeper) -> bool:
     analysis = Analysis.objects.select_related("submission").filter(pk=lease.analysis_id).first()
     if analysis is None:
         return False  # Deleted since it was claimed.
-    result = loaded_detector().analyze(
-        analysis.submission.video.path,
-        sampling=Sampling.named(analysis.sampling),
-        on_progress=keeper.report,
-        should_stop=keeper.should_stop,
-        limits=Limits(max_minutes=settings.FRAMEVOTE_MAX_MINUTES),
-    )
+    # The decoder is confined to one file of this machine.
+    with media_storage().local_copy(str(analysis.submission.video.name)) as video:
+        result = loaded_detector().analyze(
+            video,
+            sampling=Sampling.named(analysis.sampling),
+            on_progress=keeper.report,
+            should_stop=keeper.should_stop,
+            limits=Limits(max_minutes=settings.FRAMEVOTE_MAX_MINUTES),
+        )
     keeper.report("publish", 0.99)
     return _end(publish, lease, result)
 

@@ -21,7 +21,7 @@ from django.conf import settings  # noqa: E402
 
 from tests.chaos.stand_in import expected  # noqa: E402
 from webapp.submissions import storage  # noqa: E402
-from webapp.submissions.models import Analysis, State, Submission  # noqa: E402
+from webapp.submissions.models import Analysis, State, Submission, media_storage  # noqa: E402
 from worker.sweeper import remove_orphans  # noqa: E402
 
 TERMINAL = {State.SUCCEEDED, State.FAILED, State.CANCELED}
@@ -55,8 +55,12 @@ def inspect(accepted: dict[str, str], stand_in: bool) -> dict[str, Any]:
     }
 
 
+def local_path(name: str) -> Path:
+    return Path(media_storage().path(name))
+
+
 def _path_of(submission: Submission) -> Path:
-    return storage.local_path(submission.video.name or "no file was stored")
+    return local_path(submission.video.name or "no file was stored")
 
 
 def _about_file(submission: Submission, sent: str | None) -> list[str]:
@@ -83,7 +87,7 @@ def _about_analysis(submission: Submission, analysis: Analysis, stand_in: bool) 
             wrong.append(f"{name}: another video's verdict")
         if len(numbers) != len(result.faces) or analysis.people.count() != len(result.people):
             wrong.append(f"{name}: {len(numbers)} faces, not {len(result.faces)}")
-    folder = storage.local_path(analysis.evidence_dir)
+    folder = local_path(analysis.evidence_dir)
     pictures = {path.name for path in folder.glob("*")}
     if pictures != {Path(storage.thumbnail_name("", number)).name for number in numbers}:
         wrong.append(f"{name}: {len(pictures)} pictures of {len(numbers)} faces")
@@ -94,9 +98,7 @@ def _about_storage() -> list[str]:
     """Files on disk that no row speaks of."""
     root = Path(settings.FRAMEVOTE_MEDIA_DIR)
     known = {_path_of(s) for s in Submission.objects.all()}
-    folders = {
-        storage.local_path(a.evidence_dir) for a in Analysis.objects.exclude(evidence_dir="")
-    }
+    folders = {local_path(a.evidence_dir) for a in Analysis.objects.exclude(evidence_dir="")}
     files = [
         p for kind in (storage.SUBMISSIONS, storage.EVIDENCE) for p in (root / kind).rglob("*")
     ]

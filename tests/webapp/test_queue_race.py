@@ -49,7 +49,7 @@ class Arena:
     def ask(self, command: str, argument: str = "") -> Any:
         return json.loads(self.call("-m", "tests.claimants", command, argument))
 
-    def fight(self, *commands: str) -> list[list[str]]:
+    def fight(self, *commands: str) -> list[list[Any]]:
         """Run the commands side by side from one starting signal; what each printed."""
         signal = Path(tempfile.mkdtemp(dir=self.folder)) / "go"
         fighters = [
@@ -98,6 +98,23 @@ def test_every_analysis_is_claimed_once(arena: Arena) -> None:
     assert sorted(everything) == sorted(waiting)
     assert arena.ask("report")["attempts"] == [1]
     assert sum(bool(share) for share in claimed) > 1, "the processes did not compete"
+
+
+def test_one_video_is_claimed_early_among_many_of_another_person(arena: Arena) -> None:
+    *_, only = waiting = arena.ask("fill_for_two", "200")
+    claimed = arena.fight(*["claim"] * PROCESSES)
+    assert sorted(analysis for share in claimed for analysis in share) == sorted(waiting)
+    # Second in the order; each process may have one more of the others in its hands.
+    assert arena.ask("report")["as claimed"].index(only) <= 1 + PROCESSES
+
+
+def test_uploads_of_one_person_at_once_get_a_turn_each(arena: Arena) -> None:
+    arena.ask("fill", "0")
+    turns = arena.fight(*["enqueue_thirty"] * PROCESSES)
+    assert sorted(turn for share in turns for turn in share) == list(range(0, 60 * PROCESSES, 2))
+    assert all(share == sorted(share) for share in turns)
+    # Not one process after the other.
+    assert any(share[-1] - share[0] > 2 * 29 for share in turns), "the processes did not compete"
 
 
 def test_one_submission_is_put_in_the_queue_once(arena: Arena) -> None:

@@ -72,7 +72,7 @@ def test_a_result_is_published(
     scripted = detector_that(lambda **_: a_result())
     ended = wake_up()
     assert (ended.state, ended.verdict, ended.attempts) == (State.SUCCEEDED, "FAKE", 1)
-    assert scripted.asked["path"] == analysis.submission.video.path
+    assert str(scripted.asked["path"]) == analysis.submission.video.path
     assert scripted.asked["sampling"].name == "quick"
     assert scripted.asked["limits"].max_minutes == 7
 

@@ -23,12 +23,16 @@ from django.utils import timezone
 from tests.processes import Site
 from tests.servers import wait_until
 from tests.worker.results import a_result
-from webapp.submissions import queue, storage
-from webapp.submissions.models import Analysis, State, Submission
+from webapp.submissions import media, queue, storage
+from webapp.submissions.models import Analysis, State, Submission, media_storage
 from worker import sweeper
 from worker.publish import publish
 
 MakeSubmission = Callable[..., Submission]
+
+
+def local_path(name: str) -> Path:
+    return Path(media_storage().path(name))
 
 
 def running(submission: Submission) -> queue.Lease:
@@ -80,13 +84,13 @@ def test_the_files_of_a_lost_attempt_are_removed(
     make_submission: MakeSubmission, media_dir: Path
 ) -> None:
     lost = running(make_submission())
-    folder = storage.local_path(storage.evidence_dir(lost.analysis_id, lost.token))
+    folder = local_path(storage.evidence_dir(lost.analysis_id, lost.token))
     folder.mkdir(parents=True)
     (folder / "00001.jpg").touch()
     queue.retry(lost, "died while publishing")
     current = queue.claim(lost.analysis_id, worker="w")
     assert current is not None
-    in_use = storage.local_path(storage.evidence_dir(current.analysis_id, current.token))
+    in_use = local_path(storage.evidence_dir(current.analysis_id, current.token))
     in_use.mkdir(parents=True)
     age(media_dir)
 
@@ -114,7 +118,7 @@ def test_a_large_storage_costs_few_queries_and_few_looks_at_files(
         looked_at.append(path)
         return 7200.0
 
-    monkeypatch.setattr(sweeper, "_age", look)
+    monkeypatch.setattr(media, "_age", look)
     monkeypatch.setattr(sweeper, "CHUNK", 4)
     with django_assert_num_queries(4):
         assert len(sweeper.remove_orphans()) == 1

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import uuid
 from pathlib import PurePath
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from django.conf import settings
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import storages
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
+
+from .media import MediaStorage
 
 
 class State(models.TextChoices):
@@ -53,9 +55,9 @@ class SamplingLevel(models.TextChoices):
     THOROUGH = "thorough", "thorough (every 5th frame)"
 
 
-def media_storage() -> Storage:
+def media_storage() -> MediaStorage:
     """Private storage for uploads and evidence; nothing in it has a public address."""
-    return storages["media"]
+    return cast(MediaStorage, storages["media"])
 
 
 def upload_path(submission: Submission, filename: str) -> str:
@@ -210,6 +212,9 @@ class Analysis(models.Model):
     # The queue. Written by queue.py only.
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Whose share of the workers it uses up; NULL when it has ended.
+    share = models.CharField(max_length=100, null=True, editable=False)  # noqa: DJ001
+    turn = models.IntegerField(default=0, editable=False, help_text="Given by turns.py.")
     announced_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -243,6 +248,9 @@ class Analysis(models.Model):
         verbose_name_plural = "analyses"
         indexes = [
             models.Index(fields=["state", "created_at"]),
+            models.Index(
+                fields=["state", "turn", "created_at", "id", "sampling"], name="analysis_turns"
+            ),
             models.Index(fields=["submission", "created_at"]),
             models.Index(fields=["-created_at", "-id"]),
         ]
@@ -262,6 +270,7 @@ class Analysis(models.Model):
                 fields=["submission"],
                 condition=Q(state__in=ACTIVE_STATES),
             ),
+            models.UniqueConstraint(name="analysis_turn_taken_once", fields=["share", "turn"]),
         ]
 
     def __str__(self) -> str:
@@ -361,6 +370,7 @@ class WorkerBeat(models.Model):
 
     name = models.CharField(max_length=200, unique=True)
     slots = models.PositiveSmallIntegerField(help_text="Analyses it runs at a time.")
+    queues = models.JSONField(default=list, help_text="Those it serves.")
     beat_at = models.DateTimeField(db_index=True)
 
     class Meta:

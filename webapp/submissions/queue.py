@@ -6,14 +6,15 @@ whether it happened. Whoever runs an analysis holds a lease, and the lease's
 token is in every WHERE, so who lost it can write nothing any more.
 
 The states are drawn in ``models.py``; questions about the queue (position,
-waiting time) are in ``waiting.py`` and reachable from here.
+waiting time) are in ``waiting.py``, messages in ``wakeups.py``, both reachable from here;
+whose turn it is, in ``turns.py``.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,7 +23,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from . import storage, tallies
+from . import routes, storage, tallies, turns
 from .models import ACTIVE_STATES, Analysis, State, Submission
 from .outcomes import FaceOutcome, MediaFacts, Outcome, PersonOutcome, write_rows
 from .waiting import (
@@ -35,6 +36,7 @@ from .waiting import (
     position,
     positions,
 )
+from .wakeups import announce_on_commit, reannounce
 
 __all__ = [
     "AlreadyActive",
@@ -72,9 +74,9 @@ GAVE_UP = "gave_up"
 GAVE_UP_SENTENCE = "The analysis was tried several times and did not come to an end."
 LEASE_LOST = "The worker stopped giving signs of life."
 
-WAKE_UPS_PER_SLOT = 2
-"""Only the head of the queue is announced again: any message makes a worker take the
-oldest waiting row, so more wake-ups than the workers can answer only fill the broker."""
+
+TRIES = 100
+"""For a turn: so many analyses of one person would have to be put in the queue at once."""
 
 
 @dataclass(frozen=True)
@@ -99,23 +101,19 @@ def enqueue(submission: Submission, *, sampling: str | None = None) -> Analysis:
     Raises :class:`AlreadyActive`, and :class:`FilesRemoved`. The database decides, for of
     two requests at the same moment neither would see the other's row.
     """
-    try:
-        # A savepoint, so that a refusal does not spoil the caller's transaction.
-        with transaction.atomic():
-            # Locked, so that the video is not removed in this very moment.
-            row = Submission.objects.select_for_update().filter(pk=submission.pk)
-            if any(row.values_list("files_removed_at", flat=True)):
-                raise FilesRemoved(f"the video of submission {submission.pk} is gone")
-            analysis = Analysis.objects.create(
-                submission=submission,
-                sampling=sampling or settings.FRAMEVOTE_SAMPLING,
-                announced_at=timezone.now(),
-            )
-    except IntegrityError as error:
-        if not Submission.objects.filter(pk=submission.pk).exists():
-            raise  # Deleted meanwhile: another rule was broken than ours.
-        raise AlreadyActive(f"submission {submission.pk} has an active analysis") from error
-    _announce_on_commit(analysis.pk)
+    for tries_left in reversed(range(TRIES)):
+        try:
+            # A savepoint, so that a refusal does not spoil the caller's transaction.
+            with transaction.atomic():
+                analysis = _insert(submission, sampling or settings.FRAMEVOTE_SAMPLING)
+            break
+        except IntegrityError as error:
+            if turns.was_taken(error) and tries_left:
+                continue
+            if turns.was_taken(error) or not Submission.objects.filter(pk=submission.pk).exists():
+                raise  # Or deleted meanwhile: another rule was broken than ours.
+            raise AlreadyActive(f"submission {submission.pk} has an active analysis") from error
+    announce_on_commit(analysis.pk)
     transaction.on_commit(lambda: _log(analysis.pk, "queued, of submission %s", submission.pk))
     return analysis
 
@@ -137,14 +135,15 @@ def claim(analysis_id: uuid.UUID, *, worker: str) -> Lease | None:
     return lease if claimed else None
 
 
-def claim_next(*, worker: str) -> Lease | None:
-    """Claim the oldest waiting analysis; None when nothing waits.
+def claim_next(*, worker: str, queues: Collection[str] | None = None) -> Lease | None:
+    """Claim the analysis whose turn it is, of these queues or of all; None when nothing waits.
 
-    A row that came back from a lost worker is the oldest, while its new message
+    A row that came back from a lost worker has the earliest turn, while its new message
     is the youngest: taking rows in order keeps the promise that position makes.
     """
+    mine = Q() if queues is None else routes.waiting_in(queues)
     while True:
-        waiting = Analysis.objects.filter(state=State.QUEUED).order_by(*QUEUE_ORDER)
+        waiting = Analysis.objects.filter(mine, state=State.QUEUED).order_by(*QUEUE_ORDER)
         candidates = list(waiting.values_list("pk", flat=True)[:5])
         if not candidates:
             return None
@@ -219,7 +218,7 @@ def release(lease: Lease, reason: str) -> bool:
     """RUNNING → QUEUED by a worker that shuts down; costs the analysis no attempt."""
     released = _held(lease).update(**_waiting_again(reason), attempts=F("attempts") - 1)
     if released:
-        _announce_on_commit(lease.analysis_id)
+        announce_on_commit(lease.analysis_id)
     return bool(released)
 
 
@@ -265,24 +264,6 @@ def recover_worker(worker_prefix: str, is_alive: Callable[[str], bool]) -> list[
     return recovered
 
 
-def reannounce() -> int:
-    """Announce waiting rows whose message may be lost again; how many were."""
-    now = timezone.now()
-    stale = now - timedelta(seconds=settings.FRAMEVOTE_REANNOUNCE_SECONDS)
-    # At least for one worker: it may have started a moment ago.
-    most = WAKE_UPS_PER_SLOT * max(1, live_slots())
-    head = Analysis.objects.filter(state=State.QUEUED).order_by(*QUEUE_ORDER)
-    announced = 0
-    for analysis_id, announced_at in head.values_list("pk", "announced_at")[:most]:
-        if announced_at is not None and announced_at > stale:
-            continue
-        row = Analysis.objects.filter(pk=analysis_id, state=State.QUEUED, announced_at=announced_at)
-        if row.update(announced_at=now):
-            _announce_on_commit(analysis_id)
-            announced += 1
-    return announced
-
-
 def delete_submission(submission: Submission) -> None:
     """Remove a submission with its analyses, rows and files; safe while one is running."""
     submission_id = submission.pk
@@ -296,6 +277,22 @@ def delete_submission(submission: Submission) -> None:
         folders = storage.folders_of(submission_id, analyses.values_list("pk", flat=True))
         Submission.objects.filter(pk=submission_id).delete()
         transaction.on_commit(lambda: storage.remove_folders(folders))
+
+
+def _insert(submission: Submission, sampling: str) -> Analysis:
+    # Locked, so that the video is not removed in this very moment.
+    row = Submission.objects.select_for_update().filter(pk=submission.pk)
+    if any(row.values_list("files_removed_at", flat=True)):
+        raise FilesRemoved(f"the video of submission {submission.pk} is gone")
+    queue = routes.queue_of(sampling)
+    share = turns.share_of(submission, queue)
+    return Analysis.objects.create(
+        submission=submission,
+        sampling=sampling,
+        announced_at=timezone.now(),
+        share=share,
+        turn=turns.next_turn(share, queue),
+    )
 
 
 def _log(analysis_id: uuid.UUID, event: str, *details: object, level: int = logging.INFO) -> None:
@@ -321,6 +318,7 @@ def _lease_length() -> timedelta:
 def _finished(state: State) -> dict[str, object]:
     return {
         "state": state,
+        "share": None,
         "lease": None,
         "lease_expires_at": None,
         "finished_at": timezone.now(),
@@ -352,6 +350,7 @@ def _give_back(row: QuerySet[Analysis], analysis_id: uuid.UUID, reason: str) -> 
         row,
         analysis_id,
         state=either(State.FAILED.value, State.QUEUED.value),
+        share=Case(When(out_of_attempts, then=None), default=F("share")),
         error_code=either(GAVE_UP, ""),
         error_sentence=either(GAVE_UP_SENTENCE, ""),
         lease=None,
@@ -364,7 +363,7 @@ def _give_back(row: QuerySet[Analysis], analysis_id: uuid.UUID, reason: str) -> 
     )
     if changed:
         # For one that was given up the message wakes a worker that finds nothing.
-        _announce_on_commit(analysis_id)
+        announce_on_commit(analysis_id)
     return changed
 
 
@@ -375,16 +374,3 @@ def _update_and_count(row: QuerySet[Analysis], analysis_id: uuid.UUID, **changes
         if changed:
             tallies.count_end(analysis_id)
     return changed
-
-
-def _announce_on_commit(analysis_id: uuid.UUID) -> None:
-    # Robust: the row is committed and the sweeper announces it again, so a broker
-    # that is down must not turn a finished upload into an error page.
-    transaction.on_commit(lambda: _announce(analysis_id), robust=True)
-
-
-def _announce(analysis_id: uuid.UUID) -> None:
-    # Imported late and sent by name: the web process needs neither tasks nor detector.
-    from worker.celery import app
-
-    app.send_task("worker.tasks.analyze", args=[str(analysis_id)])

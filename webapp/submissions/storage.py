@@ -43,10 +43,6 @@ def thumbnail_name(folder: str, number: int) -> str:
     return f"{folder}/{number:05d}.jpg"
 
 
-def local_path(name: str) -> Path:
-    return Path(media_storage().path(name))
-
-
 def has_room(size: int = 0) -> bool:
     """Whether ``FRAMEVOTE_MIN_FREE_MB`` stay free when so many bytes more are kept.
 
@@ -54,8 +50,9 @@ def has_room(size: int = 0) -> bool:
     be another disk, or no disk at all.
     """
     folders = [Path(settings.FILE_UPLOAD_TEMP_DIR)]
-    if isinstance(media_storage(), FileSystemStorage):
-        folders.append(local_path(""))
+    kept = media_storage()
+    if isinstance(kept, FileSystemStorage):
+        folders.append(Path(kept.location))
     least = settings.FRAMEVOTE_MIN_FREE_MB * 1024 * 1024
     return all(shutil.disk_usage(folder).free - size >= least for folder in folders)
 
@@ -71,16 +68,7 @@ def remove_folder(name: str) -> None:
     A folder that is not there is fine. One that cannot be removed is logged and
     left to the sweeper: rows are already gone, so failing now would help nobody.
     """
-    folder = local_path(name)
     try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass
+        media_storage().remove_folder(name)
     except OSError:
         logger.exception("could not remove %s", name)
-        return
-    if name.count("/") > 1:
-        try:
-            folder.parent.rmdir()
-        except OSError:
-            pass  # Not empty, or somebody else was first.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
-from django.db.models import Avg, F, Q, QuerySet, Sum
+from django.db.models import Avg, F, Q, QuerySet
 from django.utils import timezone
 
+from . import routes
 from .models import Analysis, State, WorkerBeat
 
-QUEUE_ORDER = ("created_at", "pk")
+QUEUE_ORDER = ("turn", "created_at", "pk")
 
 BEAT_SECONDS = 10
 LIVE_FOR = timedelta(seconds=45)
@@ -22,13 +24,14 @@ RECENT = 20
 
 
 def position(analysis: Analysis) -> int | None:
-    """1 for the one a worker takes next; None unless it waits."""
+    """1 for the one that a worker of its queue takes next; None unless it waits."""
     if analysis.state != State.QUEUED:
         return None
-    earlier = Q(created_at__lt=analysis.created_at) | Q(
+    older = Q(created_at__lt=analysis.created_at) | Q(
         created_at=analysis.created_at, pk__lt=analysis.pk
     )
-    return Analysis.objects.filter(earlier, state=State.QUEUED).count() + 1
+    earlier = Q(turn__lt=analysis.turn) | Q(older, turn=analysis.turn)
+    return _beside(analysis).filter(earlier, state=State.QUEUED).count() + 1
 
 
 def positions(analyses: Iterable[Analysis]) -> dict[uuid.UUID, int]:
@@ -37,8 +40,14 @@ def positions(analyses: Iterable[Analysis]) -> dict[uuid.UUID, int]:
     if not wanted:
         return {}
     waiting = Analysis.objects.filter(state=State.QUEUED).order_by(*QUEUE_ORDER)
-    places = enumerate(waiting.values_list("pk", flat=True).iterator(), start=1)
-    return {pk: place for place, pk in places if pk in wanted}
+    places: dict[uuid.UUID, int] = {}
+    seen: Counter[str] = Counter()
+    for pk, sampling in waiting.values_list("pk", "sampling").iterator():
+        queue = routes.queue_of(sampling)
+        seen[queue] += 1
+        if pk in wanted:
+            places[pk] = seen[queue]
+    return places
 
 
 def estimated_wait_s(analysis: Analysis) -> float | None:
@@ -46,19 +55,20 @@ def estimated_wait_s(analysis: Analysis) -> float | None:
     place = position(analysis)
     if place is None:
         return None
-    workers = live_slots()
-    typical = _typical_seconds()
+    workers = live_slots(routes.queue_of(analysis.sampling))
+    typical = _typical_seconds(_beside(analysis))
     if not workers or typical is None:
         return None
-    running = Analysis.objects.filter(state=State.RUNNING).count()
+    running = _beside(analysis).filter(state=State.RUNNING).count()
     # Who runs now is on average halfway through.
     return (place - 1 + min(running, workers) / 2) * typical / workers
 
 
-def beat(worker: str, slots: int) -> None:
-    """A worker's sign of life."""
+def beat(worker: str, slots: int, queues: Collection[str] = ()) -> None:
+    """A worker's sign of life, with the queues it serves; all, if none is named."""
     WorkerBeat.objects.update_or_create(
-        name=worker[:200], defaults={"slots": slots, "beat_at": timezone.now()}
+        name=worker[:200],
+        defaults={"slots": slots, "queues": list(queues), "beat_at": timezone.now()},
     )
 
 
@@ -77,13 +87,19 @@ def live_workers() -> QuerySet[WorkerBeat]:
     return WorkerBeat.objects.filter(beat_at__gte=timezone.now() - LIVE_FOR)
 
 
-def live_slots() -> int:
-    """How many analyses the living workers can run at once."""
-    return live_workers().aggregate(slots=Sum("slots"))["slots"] or 0
+def live_slots(queue: str | None = None) -> int:
+    """How many analyses, of one queue or of any, the living workers can run at once."""
+    workers = live_workers().values_list("slots", "queues")
+    return sum(slots for slots, queues in workers if queue is None or not queues or queue in queues)
 
 
-def _typical_seconds() -> float | None:
-    finished = Analysis.objects.filter(state=State.SUCCEEDED).order_by("-finished_at")
+def _beside(analysis: Analysis) -> QuerySet[Analysis]:
+    """All of its queue."""
+    return Analysis.objects.filter(routes.waiting_in([routes.queue_of(analysis.sampling)]))
+
+
+def _typical_seconds(analyses: QuerySet[Analysis]) -> float | None:
+    finished = analyses.filter(state=State.SUCCEEDED).order_by("-finished_at")
     recent = finished.values_list("pk", flat=True)[:RECENT]
     mean = Analysis.objects.filter(pk__in=list(recent)).aggregate(
         mean=Avg(F("finished_at") - F("started_at"))
