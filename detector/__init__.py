@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from detector.domain import Label, Reason, Verdict, VideoResult
+    from detector.domain import Evidence, Label, Reason, Verdict, VideoResult
     from detector.errors import AnalysisStopped, DetectorError, UnusableVideo
     from detector.pipeline import Detector
     from detector.report import result_to_json
@@ -28,6 +28,7 @@ __all__ = [
     "AnalysisStopped",
     "Detector",
     "DetectorError",
+    "Evidence",
     "Label",
     "Limits",
     "Reason",
@@ -42,6 +43,7 @@ _HOMES = {
     "AnalysisStopped": "errors",
     "Detector": "pipeline",
     "DetectorError": "errors",
+    "Evidence": "domain",
     "Label": "domain",
     "Limits": "video",
     "Reason": "domain",

@@ -94,6 +94,7 @@ def _analyze_one(detector: Detector, file: str, options: argparse.Namespace) -> 
                 Sampling.named(options.sampling),
                 progress.show,
                 limits=Limits(max_minutes=options.max_minutes),
+                early_stop=options.early_stop,
             )
     except UnusableVideo as error:
         return _refuse(file, error, UNUSABLE, options)
@@ -131,6 +132,11 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
         "--checkpoint", default="default", metavar="NAME", help="an installed one, or a folder"
     )
     _add_reading_options(command)
+    command.add_argument(
+        "--early-stop",
+        action="store_true",
+        help="look at no more frames when the others cannot change the verdict",
+    )
     command.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
     command.add_argument("--threads", type=_count, default=0, help="0: all cores", metavar="N")
     command.set_defaults(run=analyze)

@@ -225,3 +225,31 @@ class VideoResult:
     """Seconds per stage (decode, detect, track, predict, vote) and ``total``."""
     versions: Mapping[str, str]
     """Libraries that took part, by name."""
+    skipped_frames: int = 0
+    """Planned, and not looked at because they could not change the verdict any more."""
+
+
+@dataclass(frozen=True)
+class ProvisionalFace:
+    """A face that was judged while others still are; number of person and vote may change."""
+
+    person: int
+    frame_index: int
+    time_s: float
+    vote: Label
+    probability_fake: float
+    picture: bytes = field(repr=False, compare=False)
+    """Very small, WebP."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a video that is still looked at. It is no verdict, and may change."""
+
+    judged_frames: int
+    """Looked at, every face in them judged."""
+    planned_frames: int
+    votes: VoteCount
+    """Of all faces so far that are large enough to vote, whether or not they will."""
+    faces: tuple[ProvisionalFace, ...]
+    """Of these, all or those of some frames, evenly apart."""

@@ -53,7 +53,8 @@ class FaceExtraction:
     and from left to right within each.
 
     Returns from its construction when the file is known to be a video, with ``media`` set;
-    ``sampled`` grows while it is iterated over. Leaving the ``with`` block ends the decoding.
+    ``sampled``, the frames whose faces are known, grows while it is iterated over. Leaving the
+    ``with`` block ends the decoding.
 
     Args:
         path: the video file. Its bytes are read by a child process only.
@@ -92,7 +93,6 @@ class FaceExtraction:
             self._stream = sample(path, sampling, limits, self._stages.should_stop)
         self.media = self._stream.media
         self.sampled: list[int] = []
-        self._looked_at = 0
 
     def __enter__(self) -> Self:
         return self
@@ -107,26 +107,31 @@ class FaceExtraction:
         for future in self._pending:
             future.cancel()
 
+    @property
+    def expected(self) -> int:
+        """How many frames are planned."""
+        return self._stream.expected
+
     def __iter__(self) -> Iterator[list[ExtractedFace]]:
         stages, pending = self._stages, self._pending
         stages.report("sample", 0.0)
         batches = _batches(iter(self._stream))
-        sizes: deque[int] = deque()
+        indices: deque[list[int]] = deque()
         while True:
             stages.stop_if_asked()
             with stages.timed("decode"):
                 batch = next(batches, [])
             if batch:
-                self.sampled += [frame.index for frame in batch]
-                sizes.append(len(batch))
+                indices.append([frame.index for frame in batch])
                 pending.append(self._begin(batch))
             ended = not batch
             # The next frames need the room of these.
             del batch
             while pending and (ended or len(pending) > self._ahead or pending[0].done()):
-                yield pending.popleft().result()
-                self._looked_at += sizes.popleft()
-                stages.report("detect", self._looked_at / max(self._stream.expected, 1))
+                found = pending.popleft().result()
+                self.sampled += indices.popleft()
+                yield found
+                stages.report("detect", len(self.sampled) / max(self.expected, 1))
                 stages.stop_if_asked()
             if ended:
                 return

@@ -93,6 +93,12 @@ def link(
     )
 
 
+def numbered(people: Iterable[Person]) -> list[tuple[Face, int]]:
+    """Every face with its person's id, in order of time and person."""
+    pairs = ((face, person.id) for person in people for face in person.faces)
+    return sorted(pairs, key=lambda pair: (pair[0].frame_index, pair[1]))
+
+
 def tracks(faces: Sequence[Face]) -> list[list[Face]]:
     """The faces of one person in one window, in order of time, for each person and window."""
     ordered = sorted(faces, key=_reading_order)

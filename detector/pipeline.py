@@ -13,7 +13,7 @@ import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import PIL.Image
@@ -21,6 +21,7 @@ import PIL.Image
 from detector import checkpoints, people, serving, voting
 from detector.device import choose, cores
 from detector.domain import Face, FaceResult, Image, Person, VideoResult
+from detector.evidence import OnEvidence, Watch
 from detector.extraction import Cut, FaceExtraction
 from detector.faces import FaceFinder
 from detector.network import Metadata, Network
@@ -90,6 +91,8 @@ class Detector:
         on_progress: OnProgress | None = None,
         should_stop: ShouldStop | None = None,
         limits: Limits | None = None,
+        on_evidence: OnEvidence | None = None,
+        early_stop: bool = False,
     ) -> VideoResult:
         """Look at a video and vote.
 
@@ -99,6 +102,10 @@ class Detector:
             on_progress: called with stage and fraction.
             should_stop: asked between batches and while waiting.
             limits: what the video may cost.
+            on_evidence: given votes and faces so far, at most once a second.
+            early_stop: look at no more frames when those that are left cannot change verdict
+                or vote; see ``voting.settled``. How many are left depends on what is judged
+                at that moment, so it need not be the same the next time.
 
         Raises:
             UnusableVideo: the file cannot be analysed; the child class says why.
@@ -106,12 +113,12 @@ class Detector:
         """
         sampling = sampling_for(self._network.metadata, sampling or Sampling())
         stages = Stages(on_progress, should_stop)
-        run = _Run(stages, Predictor(self._network, self._pool, stages=stages))
+        run = self._run(stages, on_evidence)
         try:
-            extraction = self._see(run, path, sampling, limits)
+            extraction = self._see(run, path, sampling, limits, early_stop)
             with stages.enter("track"):
                 linked = people.link(list(run.thumbnails), stages.stop_if_asked)
-            run.predict_the_rest()
+            run.predict_the_rest(len(extraction.sampled), extraction.expected)
         except BaseException:
             run.predictor.cancel()
             raise
@@ -131,7 +138,16 @@ class Detector:
             sampled_frames=tuple(sorted(extraction.sampled)),
             seconds=stages.seconds(),
             versions=versions(),
+            skipped_frames=run.skipped_frames,
         )
+
+    def _run(self, stages: Stages, on_evidence: OnEvidence | None) -> _Run:
+        thumbnails: dict[Face, bytes] = {}
+        predictor = Predictor(self._network, self._pool, stages=stages)
+        watch = Watch(
+            predictor, thumbnails, self._thresholds, self._temperature, stages, on_evidence
+        )
+        return _Run(stages, predictor, watch, thumbnails)
 
     def _see(
         self,
@@ -139,6 +155,7 @@ class Detector:
         path: str | os.PathLike[str],
         sampling: Sampling,
         limits: Limits | None,
+        early_stop: bool,
     ) -> FaceExtraction:
         """Probe, sample and detect: afterwards the run has every face."""
         stages, about = run.stages, self._network.metadata
@@ -150,15 +167,21 @@ class Detector:
                 for face, crop in faces:
                     run.predictor.add(face, crop)
                     run.thumbnails[face] = _thumbnail(crop)
+                    run.watch.add(face)
+                looked_at, planned = len(extraction.sampled), extraction.expected
+                run.watch.tell(looked_at, planned)
+                # A damaged file may come to more frames than were expected, never to more
+                # than this: the budget, or of a very short file two windows.
+                most = max(planned, sampling.frames or 2 * sampling.window_frames)
+                if early_stop and looked_at < planned and run.watch.settled(looked_at, most):
+                    run.skipped_frames = planned - looked_at
+                    break
         return extraction
 
     def _vote(
         self, run: _Run, linked: Sequence[Person]
     ) -> tuple[voting.Decision, tuple[FaceResult, ...]]:
-        numbered = sorted(
-            ((face, person.id) for person in linked for face in person.faces),
-            key=lambda pair: (pair[0].frame_index, pair[1]),
-        )
+        numbered = people.numbered(linked)
         predictions = [run.predictor.predictions(face) for face, _ in numbered]
         arrays = [[(p.p_fake, p.p_real) for p in of_face] for of_face in predictions]
         ballots = [
@@ -197,9 +220,11 @@ class _Run:
 
     stages: Stages
     predictor: Predictor
-    thumbnails: dict[Face, bytes] = field(default_factory=dict)
+    watch: Watch
+    thumbnails: dict[Face, bytes]
+    skipped_frames: int = 0
 
-    def predict_the_rest(self) -> None:
+    def predict_the_rest(self, looked_at: int, planned: int) -> None:
         """Wait for all predictions, asking between them whether to go on."""
         self.stages.stop_if_asked()
         self.stages.report("predict", 0.0)
@@ -207,6 +232,7 @@ class _Run:
         def step(made: int, total: int) -> None:
             self.stages.stop_if_asked()
             self.stages.report("predict", made / total)
+            self.watch.tell(looked_at, planned)
 
         self.predictor.finish(step)
 

@@ -83,23 +83,34 @@ class Predictor:
         self._waiting[face] = crop
         if not self._reads_frames and len(self._waiting) == CHUNK:
             self._begin_single_faces()
-        while self._begun and (self.held > self._held_crops or self._begun[0].answers.done()):
+        while self._begun and self.held > self._held_crops:
             self._collect(self._begun.popleft())
+        self.collect()
+
+    def collect(self) -> None:
+        """Take in what is predicted, without waiting."""
+        while self._begun and self._begun[0].answers.done():
+            self._collect(self._begun.popleft())
+
+    def unfinished(self) -> set[Face]:
+        """The faces that were added and still get predictions."""
+        begun = (face for chunk in self._begun for faces in chunk.faces for face in faces)
+        return {*self._waiting, *filter(None, begun)}
 
     def finish(self, step: Step) -> None:
         """Predict the faces that are left.
 
         Args:
-            step: called after each part; what it raises ends the work.
+            step: called after each part; what it raises ends the work, and it may ``collect``.
         """
         if self._reads_frames:
             self._begin_windows()
         elif self._waiting:
             self._begin_single_faces()
         total = len(self._begun)
-        for made in range(1, total + 1):
+        while self._begun:
             self._collect(self._begun.popleft())
-            step(made, total)
+            step(total - len(self._begun), total)
 
     def cancel(self) -> None:
         """Begin nothing more."""

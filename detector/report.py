@@ -49,6 +49,7 @@ def result_to_json(result: VideoResult) -> dict[str, Any]:
         "media": asdict(result.media),
         "sampling": result.sampling,
         "sampled_frames": list(result.sampled_frames),
+        "skipped_frames": result.skipped_frames,
         "versions": dict(result.versions),
     }
 
@@ -65,6 +66,12 @@ def result_to_text(name: str, result: VideoResult, *, calibrated: bool) -> str:
         lines.append(
             f"  video vote {result.vote.name}: {result.votes.real} faces real, "
             f"{result.votes.fake} fake, in {len(result.sampled_frames)} frames looked at"
+        )
+    if result.skipped_frames:
+        looked_at = len(result.sampled_frames)
+        lines.append(
+            f"  stopped early, after {looked_at} of {looked_at + result.skipped_frames} frames: "
+            "the others could not change the verdict"
         )
     for person in result.people:
         silent = "" if person.counts else ", does not vote"

@@ -11,6 +11,8 @@
    only somebody seen briefly is FAKE. That is a short forgery, or a texture that passed
    for a face a few times, and the votes cannot tell which.
 
+``settled`` says whether all that is known before the last frame.
+
 Class order as everywhere: index 0 is FAKE, index 1 is REAL.
 """
 
@@ -24,6 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.domain import Label, PersonResult, Reason, Verdict, VoteCount
+
+_ROUNDING = 1e-9
 
 _VERDICTS = {Label.FAKE: Verdict.FAKE, Label.REAL: Verdict.REAL}
 
@@ -182,6 +186,51 @@ def decide(
         verdict = decided
         reasons = (Reason.PERSON_DIFFERS,) if vote is Label.REAL and decided is Verdict.FAKE else ()
     return Decision(verdict, vote, reasons, probability, votes, people, counts)
+
+
+def settled(
+    ballots: Sequence[Ballot],
+    left: int,
+    fullest: int,
+    thresholds: Thresholds | None = None,
+    temperature: float | None = None,
+) -> bool:
+    """Whether the frames that are left can change neither verdict nor video vote: both are FAKE.
+
+    REAL and UNDECIDED are never settled: whoever appears in the last few frames may be a FAKE
+    person, and one makes the video FAKE. FAKE is settled by one person who has as many FAKE
+    votes as there are REAL ones of anybody, together with those that may still come. Then it
+    is a tie at least, even if all whom the REAL votes are of turn out to be this person, and
+    in every frame that is left the person is REAL.
+
+    For the verdict those frames may hold any number of faces of anybody, with any votes,
+    probabilities and sizes. For the video vote they hold no more than ``fullest``, else a
+    crowd in the last frame could outvote everything. Taken for granted is only that faces of
+    one person stay together when more faces are linked.
+
+    Args:
+        ballots: one for each face that was judged.
+        left: frames with faces that are not judged or not yet found.
+        fullest: faces in the frame that has the most of them so far.
+        thresholds: the checkpoint's.
+        temperature: of the checkpoint's calibration.
+    """
+    thresholds = thresholds or Thresholds()
+    decision = decide(ballots, thresholds, temperature)
+    if decision.verdict is not Verdict.FAKE:
+        return False
+    # Who does not count yet may count with more faces.
+    large = [ballot for ballot in ballots if ballot.side >= thresholds.min_face_px]
+    most_real = count_votes(b.vote for b in large).real + fullest * left
+    for person in decision.people:
+        if person.counts and person.votes.fake >= most_real:
+            # The deciding person's probability is the highest, so not below this one's.
+            known = sum(b.probability_fake for b in large if b.person == person.id)
+            lowest = calibrated(known / (len(large) + left), temperature)
+            band = thresholds.abstention_band
+            if band is None or lowest > band[1] + _ROUNDING:
+                return True
+    return False
 
 
 def _checked(predictions: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -99,6 +99,21 @@ def test_a_result_has_the_promised_keys(run: Run, clip: Path) -> None:
     assert result["votes"] == {"real": counted.count("REAL"), "fake": counted.count("FAKE")}
 
 
+def test_it_stops_early_only_if_asked(
+    run: Run, clip: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyze, asked = detector.analyze, []
+
+    def listening(*arguments: Any, **options: Any) -> Any:
+        asked.append(options["early_stop"])
+        return analyze(*arguments, **options)
+
+    monkeypatch.setattr(detector, "analyze", listening)
+    assert run("analyze", clip)[0] == 0
+    assert run("analyze", clip, "--early-stop")[0] == 0
+    assert asked == [False, True]
+
+
 def test_a_verdict_can_be_read(run: Run, clip: Path) -> None:
     status, out, err = run("analyze", clip)
     assert status == 0
