@@ -77,6 +77,7 @@ FRAMEVOTE_API_RATE = env.str("FRAMEVOTE_API_RATE", "600/minute", validate=a_rate
 FRAMEVOTE_CHECKPOINT = env.str("FRAMEVOTE_CHECKPOINT", "default")
 _LEVELS = ("quick", "standard", "thorough")
 FRAMEVOTE_SAMPLING = env.str("FRAMEVOTE_SAMPLING", "standard", validate=one_of(_LEVELS))
+FRAMEVOTE_EARLY_STOP = env.bool("FRAMEVOTE_EARLY_STOP", False)
 FRAMEVOTE_DEVICE = env.str(
     "FRAMEVOTE_DEVICE",
     "auto",

@@ -1,7 +1,7 @@
 """Keeps the lease of a running analysis alive and knows when to stop.
 
-The detector reports progress many times a second; a thread writes it at most
-once a second, and at least every ``FRAMEVOTE_HEARTBEAT_SECONDS``.
+The detector reports progress many times a second; a thread writes it, and what evidence there
+is, at most once a second, and at least every ``FRAMEVOTE_HEARTBEAT_SECONDS``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
+from detector import Evidence
 from webapp.submissions import queue
+from worker.publish import provisional_of
 from worker.shutdown import is_shutting_down
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ class LeaseKeeper:
         self._done = threading.Event()
         self._progress: tuple[str, int] = ("", 0)
         self._written: tuple[str, int] = ("", 0)
+        self._evidence: Evidence | None = None
+        self._written_evidence: Evidence | None = None
         self._held_at = time.monotonic()
         # In a copy of the context, so that its log lines name the analysis too.
         run = partial(contextvars.copy_context().run, self._run)
@@ -57,6 +61,10 @@ class LeaseKeeper:
         """The detector's ``on_progress``."""
         self._progress = (stage, round(100 * fraction))
 
+    def show(self, evidence: Evidence) -> None:
+        """The detector's ``on_evidence``."""
+        self._evidence = evidence
+
     def should_stop(self) -> bool:
         """The detector's ``should_stop``: the lease is lost or the worker shuts down."""
         return self.lost.is_set() or is_shutting_down()
@@ -66,7 +74,8 @@ class LeaseKeeper:
             while not self._done.wait(TICK_SECONDS) and not self.lost.is_set():
                 silent_for = time.monotonic() - self._held_at
                 due = silent_for >= settings.FRAMEVOTE_HEARTBEAT_SECONDS
-                if due or self._progress != self._written:
+                told = self._evidence is not self._written_evidence
+                if due or told or self._progress != self._written:
                     self._beat(silent_for)
         finally:
             if not self._done.is_set():
@@ -74,12 +83,18 @@ class LeaseKeeper:
             connection.close()
 
     def _beat(self, silent_for: float) -> None:
-        progress = self._progress
+        progress, evidence = self._progress, self._evidence
         stage, percent = progress
+        told = evidence is not None and evidence is not self._written_evidence
         began = time.monotonic()
         try:
             close_old_connections()
-            held = queue.heartbeat(self.lease, stage=stage, percent=percent)
+            held = queue.heartbeat(
+                self.lease,
+                stage=stage,
+                percent=percent,
+                evidence=provisional_of(evidence) if evidence and told else None,
+            )
         except DatabaseError:
             logger.exception("heartbeat of analysis %s was not written", self.lease.analysis_id)
             # The database may come back before the lease ends; afterwards the row is
@@ -90,6 +105,7 @@ class LeaseKeeper:
         if held:
             self._held_at = began
             self._written = progress
+            self._written_evidence = evidence
         else:
             logger.warning("analysis %s: the lease is lost", self.lease.analysis_id)
             self.lost.set()

@@ -1,11 +1,11 @@
-"""From the detector's result to evidence files and published rows."""
+"""From what the detector says to rows and files: its result, and the evidence before it."""
 
 from __future__ import annotations
 
 from django.core.files.base import ContentFile
 
-from detector.domain import FaceResult, PersonResult, VideoResult
-from webapp.submissions import queue, storage
+from detector.domain import Evidence, FaceResult, PersonResult, VideoResult
+from webapp.submissions import provisional, queue, storage
 from webapp.submissions.models import VerdictChoice, VoteChoice, media_storage
 from webapp.submissions.outcomes import FaceOutcome, MediaFacts, Outcome, PersonOutcome
 
@@ -57,6 +57,27 @@ def outcome_of(result: VideoResult, folder: str) -> Outcome:
         seconds=result.seconds,
         versions=result.versions,
         evidence_dir=folder,
+        skipped_frames=result.skipped_frames,
+    )
+
+
+def provisional_of(evidence: Evidence) -> provisional.Provisional:
+    """Evidence of a running analysis in the words of the database."""
+    return provisional.Provisional(
+        judged_frames=evidence.judged_frames,
+        planned_frames=evidence.planned_frames,
+        votes={"real": evidence.votes.real, "fake": evidence.votes.fake},
+        faces=tuple(
+            provisional.ProvisionalFace(
+                person=face.person,
+                frame_index=face.frame_index,
+                time_s=face.time_s,
+                vote=VoteChoice(face.vote.name),
+                probability_fake=face.probability_fake,
+                picture=provisional.picture(face.picture),
+            )
+            for face in evidence.faces
+        ),
     )
 
 

@@ -101,6 +101,8 @@ def _analyze_and_publish(lease: queue.Lease, keeper: LeaseKeeper) -> bool:
             on_progress=keeper.report,
             should_stop=keeper.should_stop,
             limits=Limits(max_minutes=settings.FRAMEVOTE_MAX_MINUTES),
+            on_evidence=keeper.show,
+            early_stop=settings.FRAMEVOTE_EARLY_STOP,
         )
     keeper.report("publish", 0.99)
     return _end(publish, lease, result)

@@ -77,6 +77,8 @@ def _about_analysis(submission: Submission, analysis: Analysis, stand_in: bool) 
     name = f"{submission.pk}/{analysis.pk}"
     if analysis.state not in TERMINAL:
         return [f"{name}: still {analysis.state}"]
+    if analysis.provisional is not None:
+        return [f"{name}: {analysis.state}, and still shows provisional votes"]
     numbers = list(analysis.faces.values_list("number", flat=True))
     if analysis.state != State.SUCCEEDED:
         return [f"{name}: {analysis.state} with {len(numbers)} faces"] if numbers else []

@@ -16,12 +16,14 @@ from typing import Any, Self
 import worker.engine
 from detector.domain import (
     CheckpointId,
+    Evidence,
     FaceBox,
     FaceResult,
     Label,
     MediaInfo,
     PersonResult,
     Prediction,
+    ProvisionalFace,
     Verdict,
     VideoResult,
     VoteCount,
@@ -38,15 +40,28 @@ class StandIn:
     def load(cls, **_: Any) -> Self:
         return cls()
 
-    def analyze(self, path: str, *, on_progress: Any, should_stop: Any, **_: Any) -> VideoResult:
+    def analyze(
+        self, path: str, *, on_progress: Any, should_stop: Any, on_evidence: Any, **_: Any
+    ) -> VideoResult:
         """Takes some tenths of a second, as the file's hash says."""
         digest = hashlib.sha256(Path(path).read_bytes()).digest()
         for step in range(STEPS):
             if should_stop():
                 raise AnalysisStopped("the worker asked for it")
             on_progress("detect", step / STEPS)
+            on_evidence(evidence(digest, step))
             time.sleep((digest[0] / 255 + 0.2) / STEPS)
         return expected(digest)
+
+
+def evidence(digest: bytes, step: int) -> Evidence:
+    """What is known of the file after some steps."""
+    result = expected(digest)
+    faces = tuple(
+        ProvisionalFace(1, f.frame_index, f.time_s, f.vote, f.probability_fake, f.thumbnail)
+        for f in result.faces
+    )
+    return Evidence(step, STEPS, result.votes, faces)
 
 
 def expected(digest: bytes) -> VideoResult:

@@ -12,6 +12,7 @@ from tests.webapp.outcomes import an_outcome
 from webapp.submissions import queue, storage
 from webapp.submissions.models import Analysis, State, Submission, media_storage
 from webapp.submissions.outcomes import Outcome
+from webapp.submissions.provisional import Provisional
 
 MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(range(256)) * 8
 JPEG = b"\xff\xd8\xff\xe0 a picture of a face \xff\xd9"
@@ -39,10 +40,15 @@ def finish(submission: Submission, **changes: Any) -> Analysis:
     return analysis
 
 
-def run(submission: Submission, stage: str = "detect", percent: int = 30) -> Analysis:
+def run(
+    submission: Submission,
+    stage: str = "detect",
+    percent: int = 30,
+    evidence: Provisional | None = None,
+) -> Analysis:
     """An analysis that a worker has at this stage."""
     analysis, lease = _claimed(submission)
-    queue.heartbeat(lease, stage=stage, percent=percent)
+    queue.heartbeat(lease, stage=stage, percent=percent, evidence=evidence)
     analysis.refresh_from_db()
     return analysis
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from webapp.submissions.models import VerdictChoice, VoteChoice
 from webapp.submissions.outcomes import FaceOutcome, MediaFacts, Outcome, PersonOutcome
+from webapp.submissions.provisional import Provisional, ProvisionalFace, picture
 
 
 def an_outcome(**changes: Any) -> Outcome:
@@ -29,6 +31,21 @@ def a_face(number: int, person: int, vote: VoteChoice, *p_fake: float) -> FaceOu
         probability_fake=sum(p_fake) / len(p_fake),
         counts=True,
     )
+
+
+def a_provisional(**changes: Any) -> Provisional:
+    """Of two people, two faces real and one fake, in two of eight frames."""
+    known = Provisional(
+        judged_frames=2,
+        planned_frames=8,
+        votes={"real": 2, "fake": 1},
+        faces=(
+            ProvisionalFace(1, 0, 0.0, VoteChoice.REAL, 0.2, picture(b"one")),
+            ProvisionalFace(1, 5, 0.2, VoteChoice.REAL, 0.3, picture(b"two")),
+            ProvisionalFace(2, 5, 0.2, VoteChoice.FAKE, 0.8, picture(b"three")),
+        ),
+    )
+    return replace(known, **changes)
 
 
 def _fields() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -25,8 +26,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.webapp.outcomes import an_outcome
-from webapp.submissions import queue
+from tests.webapp.outcomes import a_provisional, an_outcome
+from webapp.submissions import provisional, queue
 from webapp.submissions.models import ACTIVE_STATES, Analysis, Face, State, Submission, Tally
 
 LEGAL = {
@@ -56,6 +57,8 @@ class QueueMachine(RuleBasedStateMachine):
             for _ in range(3)
         ]
         self.seen: dict[uuid.UUID, dict[str, Any]] = {}
+        self.judged = itertools.count(1)
+        self.shown_by: dict[uuid.UUID, uuid.UUID] = {}
 
     @rule(target=analyses, which=st.integers(0, 2))
     def enqueue(self, which: int) -> Any:
@@ -78,6 +81,16 @@ class QueueMachine(RuleBasedStateMachine):
     def heartbeat(self, lease: queue.Lease) -> None:
         held = self._holds(lease)
         assert queue.heartbeat(lease, stage="detect", percent=50) == held
+
+    @rule(lease=leases)
+    def show_what_is_known(self, lease: queue.Lease) -> None:
+        held = self._holds(lease)
+        known = a_provisional(judged_frames=next(self.judged))
+        assert queue.heartbeat(lease, evidence=known) == held
+        shown = provisional.of(Analysis.objects.get(pk=lease.analysis_id))
+        assert (shown == known) == held
+        if held:
+            self.shown_by[lease.analysis_id] = lease.token
 
     @rule(lease=leases)
     def publish(self, lease: queue.Lease) -> None:
@@ -149,6 +162,12 @@ class QueueMachine(RuleBasedStateMachine):
         rows = Analysis.objects.all()
         assert not rows.filter(attempts__gt=settings.FRAMEVOTE_MAX_ATTEMPTS).exists()
         assert not rows.filter(state=State.RUNNING, attempts=0).exists()
+
+    @invariant()
+    def only_who_holds_the_lease_shows_what_is_known(self) -> None:
+        for analysis in Analysis.objects.exclude(provisional=None):
+            assert analysis.state == State.RUNNING
+            assert analysis.lease == self.shown_by[analysis.pk]
 
     @invariant()
     def evidence_belongs_to_what_succeeded(self) -> None:

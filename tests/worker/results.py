@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from detector.domain import (
     CheckpointId,
+    Evidence,
     FaceBox,
     FaceResult,
     Label,
     MediaInfo,
     PersonResult,
     Prediction,
+    ProvisionalFace,
     Reason,
     Verdict,
     VideoResult,
@@ -36,6 +38,19 @@ def a_result() -> VideoResult:
         sampled_frames=(0, 5),
         seconds={"total": 1.0},
         versions={"python": "3.11"},
+    )
+
+
+def some_evidence(judged_frames: int = 3) -> Evidence:
+    """Two faces, while the video is still looked at."""
+    return Evidence(
+        judged_frames=judged_frames,
+        planned_frames=8,
+        votes=VoteCount(real=3, fake=1),
+        faces=(
+            ProvisionalFace(1, 0, 0.0, Label.REAL, 0.25, b"webp of person 1"),
+            ProvisionalFace(2, 5, 0.2, Label.FAKE, 0.75, b"webp of person 2"),
+        ),
     )
 
 

@@ -13,7 +13,8 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from tests.servers import wait_until
-from webapp.submissions import queue
+from tests.worker.results import some_evidence
+from webapp.submissions import provisional, queue
 from webapp.submissions.models import Analysis, Submission
 from worker import shutdown
 from worker.lease import LeaseKeeper
@@ -63,6 +64,76 @@ def test_many_reports_are_few_writes(lease: queue.Lease, monkeypatch: pytest.Mon
             keeper.report("detect", step / 10_000)
         wait_until(lambda: writes, "a first write")
     assert len(writes) <= 3
+
+
+def test_evidence_is_shown_soon_and_stays_without_news(lease: queue.Lease, settings: Any) -> None:
+    settings.FRAMEVOTE_HEARTBEAT_SECONDS = 1
+    with LeaseKeeper(lease) as keeper:
+        keeper.show(some_evidence())
+        wait_until(lambda: provisional.of(row()), "evidence in the row")
+        soon = row().lease_expires_at
+        assert soon is not None
+        wait_until(lambda: (row().lease_expires_at or soon) > soon, "a sign of life")
+        known = provisional.of(row())
+        assert known is not None
+        assert known.judged_frames == 3
+
+
+def test_much_evidence_is_few_writes(lease: queue.Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+
+    def count(*_: Any, evidence: Any = None, **__: Any) -> bool:
+        written.append(evidence)
+        return True
+
+    monkeypatch.setattr(queue, "heartbeat", count)
+    with LeaseKeeper(lease) as keeper:
+        for judged in range(10_000):
+            keeper.show(some_evidence(judged))
+        wait_until(lambda: written, "a first write")
+        keeper.report("detect", 0.5)
+        wait_until(lambda: len(written) > 1, "progress")
+    assert len(written) <= 4
+    assert written[-1] is None, "what is written already is not written again"
+
+
+def test_evidence_that_could_not_be_written_is_written_later(
+    lease: queue.Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heartbeat, errors = queue.heartbeat, [OperationalError("away")]
+
+    def flaky(*args: Any, **kwargs: Any) -> bool:
+        if errors:
+            raise errors.pop()
+        return heartbeat(*args, **kwargs)
+
+    monkeypatch.setattr(queue, "heartbeat", flaky)
+    with LeaseKeeper(lease) as keeper:
+        keeper.show(some_evidence())
+        wait_until(lambda: provisional.of(row()), "evidence in the row")
+
+
+def test_who_was_canceled_shows_nothing_more(lease: queue.Lease) -> None:
+    with LeaseKeeper(lease) as keeper:
+        queue.cancel(lease.analysis_id)
+        keeper.show(some_evidence())
+        wait_until(keeper.should_stop, "the worker stops")
+    assert row().provisional is None
+
+
+def test_a_lost_worker_shows_nothing_beside_the_next_one(lease: queue.Lease) -> None:
+    with LeaseKeeper(lease) as lost:
+        queue.retry(lease, "taken for dead")
+        again = queue.claim(lease.analysis_id, worker="w")
+        assert again is not None
+        with LeaseKeeper(again) as keeper:
+            keeper.show(some_evidence(5))
+            wait_until(lambda: provisional.of(row()), "evidence of the second")
+            lost.show(some_evidence(1))
+            wait_until(lost.should_stop, "the first one stops")
+            known = provisional.of(row())
+            assert known is not None
+            assert known.judged_frames == 5
 
 
 def test_the_lease_is_extended_without_progress(lease: queue.Lease, settings: Any) -> None:

@@ -15,11 +15,11 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from django.db import connection, connections
 
 from detector import AnalysisStopped
-from detector.domain import VideoResult
+from detector.domain import Evidence, VideoResult
 from detector.errors import CannotDecode, ChecksumMismatch, NoCheckpoint
 from tests.servers import wait_until
-from tests.worker.results import a_result
-from webapp.submissions import queue
+from tests.worker.results import a_result, some_evidence
+from webapp.submissions import provisional, queue
 from webapp.submissions.models import Analysis, State, Submission
 from worker import tasks
 
@@ -69,12 +69,35 @@ def test_a_result_is_published(
     analysis: Analysis, detector_that: Callable[..., Scripted], settings: Any
 ) -> None:
     settings.FRAMEVOTE_MAX_MINUTES = 7
+    settings.FRAMEVOTE_EARLY_STOP = True
     scripted = detector_that(lambda **_: a_result())
     ended = wake_up()
     assert (ended.state, ended.verdict, ended.attempts) == (State.SUCCEEDED, "FAKE", 1)
     assert str(scripted.asked["path"]) == analysis.submission.video.path
     assert scripted.asked["sampling"].name == "quick"
     assert scripted.asked["limits"].max_minutes == 7
+    assert scripted.asked["early_stop"] is True
+
+
+def test_all_frames_are_looked_at_unless_the_site_says_otherwise(
+    analysis: Analysis, detector_that: Callable[..., Scripted]
+) -> None:
+    scripted = detector_that(lambda **_: a_result())
+    wake_up()
+    assert scripted.asked["early_stop"] is False
+
+
+def test_evidence_is_shown_while_the_analysis_runs_and_not_afterwards(
+    analysis: Analysis, detector_that: Callable[..., Scripted]
+) -> None:
+    def act(on_evidence: Callable[[Evidence], None], **_: Any) -> VideoResult:
+        on_evidence(some_evidence())
+        wait_until(lambda: provisional.of(Analysis.objects.get()), "evidence in the row")
+        return a_result()
+
+    detector_that(act)
+    ended = wake_up()
+    assert (ended.state, ended.provisional) == (State.SUCCEEDED, None)
 
 
 @pytest.mark.parametrize("error", [CannotDecode("truncated"), NoCheckpoint(), ChecksumMismatch()])

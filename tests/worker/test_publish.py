@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,12 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.core.files.storage import FileSystemStorage
 from django.db import OperationalError
 
-from tests.worker.results import a_result
+from tests.worker.results import a_result, some_evidence
 from tests.worker.test_sweeper import age
-from webapp.submissions import queue, storage
+from webapp.submissions import provisional, queue, storage
 from webapp.submissions.models import Analysis, Face, State, Submission, media_storage
 from worker import sweeper
-from worker.publish import publish
+from worker.publish import provisional_of, publish
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +47,23 @@ def test_every_face_has_its_row_and_its_thumbnail(lease: queue.Lease) -> None:
     assert second.predictions == [[0.75, 0.25]]
     with media_storage().open(second.thumbnail_name) as thumbnail:
         assert thumbnail.read() == b"jpeg of person 2"
+
+
+def test_evidence_is_put_into_the_words_of_the_database(lease: queue.Lease) -> None:
+    assert queue.heartbeat(lease, evidence=provisional_of(some_evidence()))
+    shown = provisional.of(Analysis.objects.get())
+    assert shown is not None
+    assert (shown.judged_frames, shown.planned_frames, shown.voted) == (3, 8, 4)
+    assert shown.votes == {"real": 3, "fake": 1}
+    first, second = shown.faces
+    assert (first.person, first.frame_index, first.time_s) == (1, 0, 0.0)
+    assert (second.vote, second.probability_fake) == ("FAKE", 0.75)
+    assert second.picture == f"data:image/webp;base64,{b64encode(b'webp of person 2').decode()}"
+
+
+def test_how_many_frames_were_left_out_is_kept(lease: queue.Lease) -> None:
+    assert publish(lease, replace(a_result(), skipped_frames=30))
+    assert Analysis.objects.get().skipped_frames == 30
 
 
 def test_a_lost_lease_leaves_neither_row_nor_file(lease: queue.Lease, media_dir: Path) -> None:

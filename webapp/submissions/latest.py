@@ -13,7 +13,7 @@ from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 
 from .models import Analysis, Submission
 
-HEAVY_FIELDS = ("sampled_frames", "seconds", "versions")
+HEAVY_FIELDS = ("provisional", "sampled_frames", "seconds", "versions")
 """JSON of an analysis that no list shows."""
 
 

@@ -205,9 +205,7 @@ class Analysis(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="analyses")
-    sampling = models.CharField(
-        max_length=16, choices=SamplingLevel, default=SamplingLevel.STANDARD
-    )
+    sampling = models.CharField(max_length=16, choices=SamplingLevel, default="standard")
 
     # The queue. Written by queue.py only.
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
@@ -227,6 +225,7 @@ class Analysis(models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     error_sentence = models.CharField(max_length=300, blank=True)
     last_reason = models.TextField(blank=True, help_text="Why the latest attempt ended early.")
+    provisional = models.JSONField(null=True, editable=False)  # Of provisional.py.
 
     # The result. Empty until SUCCEEDED, then never changed.
     verdict = models.CharField(max_length=16, choices=VerdictChoice, blank=True)
@@ -239,6 +238,7 @@ class Analysis(models.Model):
     checkpoint_version = models.CharField(max_length=40, blank=True)
     checkpoint_sha256 = models.CharField(max_length=64, blank=True)
     sampled_frames = models.JSONField(default=list, blank=True)
+    skipped_frames = models.PositiveIntegerField(default=0)
     seconds = models.JSONField(default=dict, blank=True)
     versions = models.JSONField(default=dict, blank=True)
     evidence_dir = models.CharField(max_length=200, blank=True)
@@ -258,7 +258,7 @@ class Analysis(models.Model):
             models.CheckConstraint(
                 name="analysis_lease_iff_running",
                 condition=Q(state=State.RUNNING, lease__isnull=False)
-                | (~Q(state=State.RUNNING) & Q(lease__isnull=True)),
+                | (~Q(state=State.RUNNING) & Q(lease__isnull=True, provisional__isnull=True)),
             ),
             models.CheckConstraint(
                 name="analysis_verdict_iff_succeeded",

@@ -76,6 +76,7 @@ class Outcome:
     seconds: Mapping[str, float]
     versions: Mapping[str, str]
     evidence_dir: str
+    skipped_frames: int = 0
 
 
 def write_rows(analysis_id: uuid.UUID, outcome: Outcome) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 from django.conf import settings
 
-from . import model_cards, queue, shown_faces, timeline, wording
+from . import model_cards, provisional, queue, shown_faces, timeline, wording
 from .file_types import PLAYED_BY_BROWSERS, extension
 from .models import Analysis, Face, Person, SamplingLevel, State, Submission
+from .provisional import Provisional
 
 MARKS_PER_PERSON = 360
 """More would lie on top of each other, even where all faces are shown."""
@@ -42,6 +43,17 @@ class Progress:
     retry: int
     """Which attempt this is, when it is not the first; else 0."""
     most_attempts: int
+    provisional: Provisional | None
+
+    @property
+    def so_far(self) -> str:
+        """The provisional votes in one sentence."""
+        known = self.provisional
+        if known is None:
+            return ""
+        return wording.votes_so_far(
+            **known.votes, judged=known.judged_frames, planned=known.planned_frames
+        )
 
     @property
     def short(self) -> str:
@@ -52,7 +64,8 @@ class Progress:
     def seen(self) -> str:
         """Changes whenever a screen reader should be told."""
         current = next((s.name for s in self.stages if s.status == "current"), "")
-        return f"{self.analysis.state}-{current or self.position or 0}"
+        evidence = "-votes" if self.provisional else ""
+        return f"{self.analysis.state}-{current or self.position or 0}{evidence}"
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,7 @@ class Result:
     people: Sequence[PersonView]
     voting: int
     faces: int
+    planned_frames: int
     not_counting: int
     fake_share: str
     """Width of the fake part of the vote bar, as a percentage."""
@@ -109,6 +123,7 @@ def progress(analysis: Analysis) -> Progress:
         headline=_headline(analysis, position),
         retry=retry if retry > 1 else 0,
         most_attempts=settings.FRAMEVOTE_MAX_ATTEMPTS,
+        provisional=provisional.of(analysis),
     )
 
 
@@ -133,6 +148,7 @@ def result(analysis: Analysis, submission: Submission, everything: bool = False)
         ],
         voting=fake + real,
         faces=found,
+        planned_frames=len(analysis.sampled_frames) + analysis.skipped_frames,
         not_counting=analysis.faces.filter(counts=False).count(),
         fake_share=f"{100 * fake / (fake + real):.2f}%" if fake + real else "0%",
         probability_x=f"{2 + 96 * (analysis.probability_fake or 0):.2f}%",

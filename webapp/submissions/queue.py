@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -26,6 +26,7 @@ from django.utils import timezone
 from . import routes, storage, tallies, turns
 from .models import ACTIVE_STATES, Analysis, State, Submission
 from .outcomes import FaceOutcome, MediaFacts, Outcome, PersonOutcome, write_rows
+from .provisional import Provisional
 from .waiting import (
     QUEUE_ORDER,
     beat,
@@ -74,6 +75,7 @@ GAVE_UP = "gave_up"
 GAVE_UP_SENTENCE = "The analysis was tried several times and did not come to an end."
 LEASE_LOST = "The worker stopped giving signs of life."
 
+ONLY_WHILE_RUNNING = {"lease": None, "lease_expires_at": None, "provisional": None}
 
 TRIES = 100
 """For a turn: so many analyses of one person would have to be put in the queue at once."""
@@ -152,13 +154,21 @@ def claim_next(*, worker: str, queues: Collection[str] | None = None) -> Lease |
                 return lease
 
 
-def heartbeat(lease: Lease, *, stage: str = "", percent: int | None = None) -> bool:
+def heartbeat(
+    lease: Lease,
+    *,
+    stage: str = "",
+    percent: int | None = None,
+    evidence: Provisional | None = None,
+) -> bool:
     """Extend the lease and show how far the analysis is. False: the lease is lost."""
     changes: dict[str, object] = {"lease_expires_at": timezone.now() + _lease_length()}
     if stage:
         changes["stage"] = stage[:20]
     if percent is not None:
         changes["percent"] = min(100, max(0, percent))
+    if evidence is not None:
+        changes["provisional"] = asdict(evidence)
     return bool(_held(lease).update(**changes))
 
 
@@ -185,6 +195,7 @@ def publish(lease: Lease, outcome: Outcome) -> bool:
             checkpoint_version=outcome.checkpoint_version,
             checkpoint_sha256=outcome.checkpoint_sha256,
             sampled_frames=list(outcome.sampled_frames),
+            skipped_frames=outcome.skipped_frames,
             seconds=dict(outcome.seconds),
             versions=dict(outcome.versions),
             evidence_dir=outcome.evidence_dir,
@@ -319,8 +330,7 @@ def _finished(state: State) -> dict[str, object]:
     return {
         "state": state,
         "share": None,
-        "lease": None,
-        "lease_expires_at": None,
+        **ONLY_WHILE_RUNNING,
         "finished_at": timezone.now(),
     }
 
@@ -328,8 +338,7 @@ def _finished(state: State) -> dict[str, object]:
 def _waiting_again(reason: str) -> dict[str, object]:
     return {
         "state": State.QUEUED,
-        "lease": None,
-        "lease_expires_at": None,
+        **ONLY_WHILE_RUNNING,
         "started_at": None,
         "worker": "",
         "stage": "",
@@ -353,8 +362,7 @@ def _give_back(row: QuerySet[Analysis], analysis_id: uuid.UUID, reason: str) -> 
         share=Case(When(out_of_attempts, then=None), default=F("share")),
         error_code=either(GAVE_UP, ""),
         error_sentence=either(GAVE_UP_SENTENCE, ""),
-        lease=None,
-        lease_expires_at=None,
+        **ONLY_WHILE_RUNNING,
         stage="",
         percent=0,
         last_reason=reason,

@@ -32,6 +32,7 @@ def result_of(analysis: Analysis) -> dict[str, Any]:
         },
         "sampling": analysis.sampling,
         "sampled_frames": analysis.sampled_frames,
+        "skipped_frames": analysis.skipped_frames,
         "versions": analysis.versions,
     }
 

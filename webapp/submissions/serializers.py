@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from . import queue
+from . import provisional, queue
 from .model_cards import ModelCard
 from .models import (
     Analysis,
@@ -55,6 +55,26 @@ class CheckpointSerializer(serializers.Serializer[Any]):
     sha256 = serializers.CharField()
 
 
+class ProvisionalFaceSerializer(serializers.Serializer[Any]):
+    person = serializers.IntegerField(min_value=1)
+    frame_index = serializers.IntegerField(min_value=0)
+    time_s = serializers.FloatField()
+    vote = serializers.ChoiceField(choices=VoteChoice.choices)
+    probability_fake = serializers.FloatField(min_value=0, max_value=1)
+    picture = serializers.CharField(help_text="A small WebP, as a `data:` address.")
+
+
+class ProvisionalSerializer(serializers.Serializer[Any]):
+    """How the faces judged so far have voted. It is no verdict, and may change."""
+
+    judged_frames = serializers.IntegerField(min_value=0)
+    planned_frames = serializers.IntegerField(min_value=0)
+    votes = VotesSerializer()
+    faces = ProvisionalFaceSerializer(
+        many=True, help_text="At most 64; of more, those of some frames, evenly apart."
+    )
+
+
 class AnalysisSerializer(serializers.Serializer[Analysis]):
     """One run of the detector over a submission."""
 
@@ -73,6 +93,9 @@ class AnalysisSerializer(serializers.Serializer[Analysis]):
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+    provisional = serializers.SerializerMethodField(
+        help_text="What is known so far; null unless running."
+    )
     verdict = ChoiceOrNull(VerdictChoice.choices)
     vote = ChoiceOrNull(
         VoteChoice.choices, help_text="What most voting faces say; null without a voting face."
@@ -88,6 +111,11 @@ class AnalysisSerializer(serializers.Serializer[Analysis]):
 
     def get_result_url(self, analysis: Analysis) -> str:
         return _absolute(self.context["request"], "api:analysis-result", analysis.pk)
+
+    @extend_schema_field(ProvisionalSerializer(allow_null=True))
+    def get_provisional(self, analysis: Analysis) -> Any:
+        known = provisional.of(analysis)
+        return None if known is None else ProvisionalSerializer(known).data
 
     @extend_schema_field(VotesSerializer)
     def get_votes(self, analysis: Analysis) -> dict[str, int]:
@@ -242,6 +270,9 @@ class ResultSerializer(serializers.Serializer[Any]):
     media = MediaSerializer()
     sampling = serializers.ChoiceField(choices=SamplingLevel.choices)
     sampled_frames = serializers.ListField(child=serializers.IntegerField(min_value=0))
+    skipped_frames = serializers.IntegerField(
+        min_value=0, help_text="Planned, and left out because they could not change the verdict."
+    )
     versions = serializers.DictField(child=serializers.CharField())
 
 

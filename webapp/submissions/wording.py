@@ -111,6 +111,13 @@ def verdict_sentence(verdict: str, fake: int, real: int) -> str:
     return f"The detector gives no verdict, though {_of(fake, total)} voted fake."
 
 
+def votes_so_far(real: int, fake: int, judged: int, planned: int) -> str:
+    """The votes of an analysis that still runs, in one sentence that is no verdict."""
+    faces = "face" if real == 1 else "faces"
+    frames = f"{judged:,} of {planned:,} frames to judge"
+    return f"{real:,} {faces} voted real and {fake:,} fake in {frames}."
+
+
 def duration(seconds: float) -> str:
     """A waiting or working time in words: “40 s”, “about 3 min”, “about 2 h”."""
     if seconds < 10:
