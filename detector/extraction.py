@@ -117,6 +117,8 @@ class FaceExtraction:
         stages.report("sample", 0.0)
         batches = _batches(iter(self._stream))
         indices: deque[list[int]] = deque()
+        # The first faces are to be judged before the pool is full of frames.
+        ahead = 1
         while True:
             stages.stop_if_asked()
             with stages.timed("decode"):
@@ -127,8 +129,9 @@ class FaceExtraction:
             ended = not batch
             # The next frames need the room of these.
             del batch
-            while pending and (ended or len(pending) > self._ahead or pending[0].done()):
+            while pending and (ended or len(pending) > ahead or pending[0].done()):
                 found = pending.popleft().result()
+                ahead = self._ahead
                 self.sampled += indices.popleft()
                 yield found
                 stages.report("detect", len(self.sampled) / max(self.expected, 1))

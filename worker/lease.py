@@ -35,6 +35,7 @@ class LeaseKeeper:
         self.lease = lease
         self.lost = threading.Event()
         self._done = threading.Event()
+        self._wake = threading.Event()
         self._progress: tuple[str, int] = ("", 0)
         self._written: tuple[str, int] = ("", 0)
         self._evidence: Evidence | None = None
@@ -55,6 +56,7 @@ class LeaseKeeper:
         traceback: TracebackType | None,
     ) -> None:
         self._done.set()
+        self._wake.set()
         self._thread.join()
 
     def report(self, stage: str, fraction: float) -> None:
@@ -62,8 +64,10 @@ class LeaseKeeper:
         self._progress = (stage, round(100 * fraction))
 
     def show(self, evidence: Evidence) -> None:
-        """The detector's ``on_evidence``."""
-        self._evidence = evidence
+        """The detector's ``on_evidence``; the first is written at once, for somebody waits."""
+        first, self._evidence = self._evidence is None, evidence
+        if first:
+            self._wake.set()
 
     def should_stop(self) -> bool:
         """The detector's ``should_stop``: the lease is lost or the worker shuts down."""
@@ -71,7 +75,7 @@ class LeaseKeeper:
 
     def _run(self) -> None:
         try:
-            while not self._done.wait(TICK_SECONDS) and not self.lost.is_set():
+            while not self._ended():
                 silent_for = time.monotonic() - self._held_at
                 due = silent_for >= settings.FRAMEVOTE_HEARTBEAT_SECONDS
                 told = self._evidence is not self._written_evidence
@@ -81,6 +85,12 @@ class LeaseKeeper:
             if not self._done.is_set():
                 self.lost.set()
             connection.close()
+
+    def _ended(self) -> bool:
+        """Wait for the next turn; whether there is none."""
+        self._wake.wait(TICK_SECONDS)
+        self._wake.clear()
+        return self._done.is_set() or self.lost.is_set()
 
     def _beat(self, silent_for: float) -> None:
         progress, evidence = self._progress, self._evidence
