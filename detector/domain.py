@@ -226,7 +226,7 @@ class VideoResult:
     versions: Mapping[str, str]
     """Libraries that took part, by name."""
     skipped_frames: int = 0
-    """Planned, and not looked at because they could not change the verdict any more."""
+    """Planned, and left out because they could not change the verdict any more."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import PIL.Image
 
@@ -54,6 +54,7 @@ class Watch:
         self._tell = tell
         self._due = 0.0
         self._look_at = 0
+        self.settled = False
         self._found: list[Face] = []
         self._faces_in: Counter[int] = Counter()
         self._judged: dict[Face, tuple[Label, float]] = {}
@@ -71,35 +72,47 @@ class Watch:
             looked_at: frames whose faces were added, those without a face included.
             planned: frames in all.
         """
-        began = time.monotonic()
-        if self._tell is None or began < self._due:
+        now, began = time.monotonic(), time.thread_time()
+        if self._tell is None or now < self._due:
             return
         judged_frames = self._judge(looked_at)
         large = [f for f in self._judged if f.box.side >= self._thresholds.min_face_px]
         if large:
             self._tell(self._snapshot(large, judged_frames, planned))
-            self._due = began + max(EVERY_S, (time.monotonic() - began) / SHARE)
+            self._due = now + max(EVERY_S, (time.thread_time() - began) / SHARE)
 
-    def settled(self, looked_at: int, planned: int) -> bool:
-        """Whether the frames that are left can change neither verdict nor vote."""
+    def settle(self, looked_at: int, planned: int) -> bool:
+        """Whether ``judged_frames`` of those that were looked at settle verdict and vote. Then
+        ``judged_faces`` are all faces in them, and nothing more is to be judged."""
         judged_frames = self._judge(looked_at)
         left = planned - judged_frames
         fake = sum(vote is Label.FAKE for vote, _ in self._judged.values())
-        if fake < left or judged_frames < self._look_at:
+        if not left or fake < left or judged_frames < self._look_at:
             return False
         self._look_at = judged_frames + max(1, planned // LOOKS)
         ballots = [
             voting.Ballot(person.id, *self._judged[face], face.box.side)
-            for person in people.link(list(self._judged), self._stages.stop_if_asked)
+            for person in people.link(self.judged_faces(), self._stages.stop_if_asked)
             for face in person.faces
         ]
-        return voting.settled(
+        self.settled = voting.settled(
             ballots,
             left,
             fullest=max(self._faces_in.values()),
             thresholds=self._thresholds,
             temperature=self._temperature,
         )
+        return self.settled
+
+    def judged_frames(self, looked_at: Iterable[int]) -> list[int]:
+        """Those of the frames in which no face waits for its vote, when that was last asked."""
+        waiting = {face.frame_index for face in self._found}
+        return [index for index in looked_at if index not in waiting]
+
+    def judged_faces(self) -> list[Face]:
+        """The faces in such frames."""
+        waiting = {face.frame_index for face in self._found}
+        return [face for face in self._judged if face.frame_index not in waiting]
 
     def _judge(self, looked_at: int) -> int:
         """Note the votes that are complete; in how many frames no vote is missing."""

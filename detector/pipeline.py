@@ -103,9 +103,9 @@ class Detector:
             should_stop: asked between batches and while waiting.
             limits: what the video may cost.
             on_evidence: given votes and faces so far, at most once a second.
-            early_stop: look at no more frames when those that are left cannot change verdict
-                or vote; see ``voting.settled``. How many are left depends on what is judged
-                at that moment, so it need not be the same the next time.
+            early_stop: look at no more frames when those that are not judged cannot change
+                verdict or vote; see ``voting.settled``. How many frames that takes depends on
+                which faces are judged first, so it need not be the same the next time.
 
         Raises:
             UnusableVideo: the file cannot be analysed; the child class says why.
@@ -113,16 +113,20 @@ class Detector:
         """
         sampling = sampling_for(self._network.metadata, sampling or Sampling())
         stages = Stages(on_progress, should_stop)
-        run = self._run(stages, on_evidence)
+        run = self._run(stages, on_evidence, early_stop)
         try:
-            extraction = self._see(run, path, sampling, limits, early_stop)
+            extraction = self._see(run, path, sampling, limits)
             with stages.enter("track"):
-                linked = people.link(list(run.thumbnails), stages.stop_if_asked)
-            run.predict_the_rest(len(extraction.sampled), extraction.expected)
+                linked = people.link(run.faces(), stages.stop_if_asked)
+            run.predict_the_rest(extraction)
         except BaseException:
             run.predictor.cancel()
             raise
         with stages.enter("vote"):
+            sampled = sorted(extraction.sampled)
+            if run.watch.settled:
+                sampled = run.watch.judged_frames(sampled)
+                linked = people.link(run.faces(), stages.stop_if_asked)
             decision, faces = self._vote(run, linked)
         return VideoResult(
             verdict=decision.verdict,
@@ -135,19 +139,19 @@ class Detector:
             media=extraction.media,
             checkpoint=self._network.id,
             sampling=sampling.name,
-            sampled_frames=tuple(sorted(extraction.sampled)),
+            sampled_frames=tuple(sampled),
             seconds=stages.seconds(),
             versions=versions(),
-            skipped_frames=run.skipped_frames,
+            skipped_frames=run.planned - len(sampled) if run.watch.settled else 0,
         )
 
-    def _run(self, stages: Stages, on_evidence: OnEvidence | None) -> _Run:
+    def _run(self, stages: Stages, on_evidence: OnEvidence | None, early_stop: bool) -> _Run:
         thumbnails: dict[Face, bytes] = {}
         predictor = Predictor(self._network, self._pool, stages=stages)
         watch = Watch(
             predictor, thumbnails, self._thresholds, self._temperature, stages, on_evidence
         )
-        return _Run(stages, predictor, watch, thumbnails)
+        return _Run(stages, predictor, watch, thumbnails, early_stop)
 
     def _see(
         self,
@@ -155,9 +159,8 @@ class Detector:
         path: str | os.PathLike[str],
         sampling: Sampling,
         limits: Limits | None,
-        early_stop: bool,
     ) -> FaceExtraction:
-        """Probe, sample and detect: afterwards the run has every face."""
+        """Probe, sample and detect: afterwards the run has every face, unless it is settled."""
         stages, about = run.stages, self._network.metadata
         cut = Cut(about.margin, about.drop)
         with FaceExtraction(
@@ -168,13 +171,11 @@ class Detector:
                     run.predictor.add(face, crop)
                     run.thumbnails[face] = _thumbnail(crop)
                     run.watch.add(face)
-                looked_at, planned = len(extraction.sampled), extraction.expected
-                run.watch.tell(looked_at, planned)
+                run.watch.tell(len(extraction.sampled), extraction.expected)
                 # A damaged file may come to more frames than were expected, never to more
                 # than this: the budget, or of a very short file two windows.
-                most = max(planned, sampling.frames or 2 * sampling.window_frames)
-                if early_stop and looked_at < planned and run.watch.settled(looked_at, most):
-                    run.skipped_frames = planned - looked_at
+                most = max(extraction.expected, sampling.frames or 2 * sampling.window_frames)
+                if run.settle(len(extraction.sampled), extraction.expected, most):
                     break
         return extraction
 
@@ -222,19 +223,36 @@ class _Run:
     predictor: Predictor
     watch: Watch
     thumbnails: dict[Face, bytes]
-    skipped_frames: int = 0
+    early_stop: bool
+    planned: int = 0
 
-    def predict_the_rest(self, looked_at: int, planned: int) -> None:
+    def faces(self) -> list[Face]:
+        """All that were found, or those that have settled the verdict."""
+        return self.watch.judged_faces() if self.watch.settled else list(self.thumbnails)
+
+    def settle(self, looked_at: int, planned: int, most: int) -> bool:
+        """Whether no more has to be judged of the frames that were looked at and those that are
+        left, ``most`` in all."""
+        if not self.early_stop or not self.watch.settle(looked_at, most):
+            return False
+        self.planned = planned
+        self.predictor.cancel()
+        return True
+
+    def predict_the_rest(self, extraction: FaceExtraction) -> None:
         """Wait for all predictions, asking between them whether to go on."""
         self.stages.stop_if_asked()
         self.stages.report("predict", 0.0)
+        looked_at = len(extraction.sampled)
 
         def step(made: int, total: int) -> None:
             self.stages.stop_if_asked()
             self.stages.report("predict", made / total)
-            self.watch.tell(looked_at, planned)
+            self.watch.tell(looked_at, extraction.expected)
+            self.settle(looked_at, looked_at, looked_at)
 
-        self.predictor.finish(step)
+        if not self.watch.settled:
+            self.predictor.finish(step)
 
 
 def _thumbnail(crop: Image) -> bytes:

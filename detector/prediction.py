@@ -113,9 +113,11 @@ class Predictor:
             step(total - len(self._begun), total)
 
     def cancel(self) -> None:
-        """Begin nothing more."""
+        """Predict nothing more; what is being predicted is forgotten."""
         for chunk in self._begun:
             chunk.answers.cancel()
+        self._begun.clear()
+        self._waiting.clear()
 
     def predictions(self, face: Face) -> tuple[Prediction, ...]:
         """All predictions of a face that was added and predicted."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import PIL.Image
 import pytest
 
 from detector import Detector, Evidence, Label, Sampling, Verdict, VideoResult, evidence
-from detector.domain import Face, FaceBox, VoteCount
+from detector.domain import Face, FaceBox, Image, VoteCount
 from detector.report import result_to_json, result_to_text
 from tests import clips
 
@@ -136,13 +140,43 @@ def test_a_settled_fake_is_looked_at_no_further(detector: Detector, a_fake: Path
     assert result.skipped_frames > 0
     assert len(result.sampled_frames) + result.skipped_frames == 160
     assert result.sampled_frames == tuple(range(len(result.sampled_frames)))
-    assert {face.frame_index for face in result.faces} <= set(result.sampled_frames)
+    assert [face.frame_index for face in result.faces] == list(result.sampled_frames)
     assert result.votes.fake >= result.skipped_frames
     whole = detector.analyze(a_fake, DENSE)
     assert whole.skipped_frames == 0
     assert len(whole.sampled_frames) == 160
     assert (result.verdict, result.vote) == (whole.verdict, whole.vote)
+    known = {face.frame_index: face.predictions for face in whole.faces}
+    assert all(face.predictions == known[face.frame_index] for face in result.faces)
     assert (result.verdict, result.vote) == (Verdict.FAKE, Label.FAKE)
+
+
+def test_what_settles_it_while_the_last_faces_are_judged_ends_that_too(
+    detector: Detector, a_fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four times eight faces two are judged when all are found, and two never."""
+    all_found, over = threading.Event(), threading.Event()
+    predict, asked = detector._network.predict_faces, itertools.count()
+
+    def late(crops: Sequence[Image]) -> object:
+        (all_found if next(asked) < 2 else over).wait(60)
+        return predict(crops)
+
+    def progress(stage: str, _: float) -> None:
+        if stage == "predict":
+            all_found.set()
+
+    monkeypatch.setattr(detector._network, "predict_faces", late)
+    with ThreadPoolExecutor(6) as pool:
+        monkeypatch.setattr(detector, "_pool", pool)
+        sampling = replace(DENSE, step=5)
+        result = detector.analyze(a_fake, sampling, on_progress=progress, early_stop=True)
+        assert not over.is_set()
+        over.set()
+    assert (result.verdict, result.vote) == (Verdict.FAKE, Label.FAKE)
+    assert result.votes == VoteCount(real=0, fake=16)
+    assert (len(result.sampled_frames), result.skipped_frames) == (16, 16)
+    assert [face.frame_index for face in result.faces] == list(result.sampled_frames)
 
 
 def test_a_real_video_is_looked_at_to_its_end(detector: Detector, tmp_path: Path) -> None:
