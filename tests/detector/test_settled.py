@@ -206,5 +206,8 @@ def test_the_probability_must_stay_above_the_band_too(p_fake: float, expected: b
 
 
 def test_too_few_faces_settle_nothing() -> None:
-    assert not settled(faces(1, fake=4), left=1, fullest=1, thresholds=Thresholds(5))
+    four = faces(1, fake=4)
+    assert settled(four, left=1, fullest=1)
+    assert not settled(four, left=1, fullest=1, thresholds=Thresholds(min_track_faces=5))
+    assert not settled(four, left=1, fullest=1, thresholds=Thresholds(min_voting_faces=5))
     assert not settled([], left=0, fullest=0)
