@@ -197,16 +197,16 @@ def settled(
 ) -> bool:
     """Whether the frames that are left can change neither verdict nor video vote: both are FAKE.
 
-    REAL and UNDECIDED are never settled: whoever appears in the last few frames may be a FAKE
-    person, and one makes the video FAKE. FAKE is settled by one person who has as many FAKE
-    votes as there are REAL ones of anybody, together with those that may still come. Then it
-    is a tie at least, even if all whom the REAL votes are of turn out to be this person, and
-    in every frame that is left the person is REAL.
+    REAL and UNDECIDED are never settled: whoever appears in the last frames may be a FAKE
+    person, and one makes the video FAKE or UNDECIDED. FAKE is settled by one person who has as
+    many FAKE votes as there are REAL ones of anybody, together with those that may still come.
+    Then it is a tie at least, even if all whom the REAL votes are of turn out to be this
+    person, and in every frame that is left the person is REAL.
 
-    For the verdict those frames may hold any number of faces of anybody, with any votes,
-    probabilities and sizes. For the video vote they hold no more than ``fullest``, else a
-    crowd in the last frame could outvote everything. Taken for granted is only that faces of
-    one person stay together when more faces are linked.
+    Whoever is in those frames may have any vote, probability and size. Two things are taken
+    for granted: that none of them holds more faces than ``fullest``, else a crowd in the last
+    one could outvote everything, and that faces of one person stay together when more faces
+    are linked.
 
     Args:
         ballots: one for each face that was judged.
