@@ -13,6 +13,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
+from django.test import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -82,6 +83,12 @@ def messages(broker_dir: Path) -> Callable[[], int]:
 @pytest.fixture
 def alice(db: None) -> User:
     return User.objects.create_user("alice", password="alice-password")
+
+
+@pytest.fixture
+def signed_in(client: Client, alice: User) -> Client:
+    client.force_login(alice)
+    return client
 
 
 @pytest.fixture

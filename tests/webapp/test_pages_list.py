@@ -25,12 +25,6 @@ def make(alice: User) -> Make:
     return lambda name="clip.mp4": receive(a_video(name), owner=alice, visitor=None)
 
 
-@pytest.fixture
-def signed_in(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def test_an_empty_list_says_what_will_be_there(signed_in: Client) -> None:
     page = signed_in.get(LIST).content.decode()
     assert "No videos yet" in page

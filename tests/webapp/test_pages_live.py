@@ -21,12 +21,6 @@ def submission(alice: User) -> Submission:
     return receive(a_video("interview.mp4"), owner=alice, visitor=None)
 
 
-@pytest.fixture
-def signed_in(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def test_a_waiting_analysis_tells_its_place(signed_in: Client, submission: Submission) -> None:
     page = _page(signed_in, submission)
     assert "Waiting: next in the queue" in page

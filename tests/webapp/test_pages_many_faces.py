@@ -27,12 +27,6 @@ def submission(alice: User) -> Submission:
     return receive(a_video("long talk.mp4"), owner=alice, visitor=None)
 
 
-@pytest.fixture
-def signed_in(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def faces_of_one(count: int) -> tuple[FaceOutcome, ...]:
     """Faces voted real, but for a short while in the middle."""
     middle = range(count // 2, count // 2 + 3)

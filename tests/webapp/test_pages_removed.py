@@ -31,12 +31,6 @@ def submission(alice: User) -> Submission:
     return receive(a_video("interview.mp4"), owner=alice, visitor=None)
 
 
-@pytest.fixture
-def signed_in(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def remove(submission: Submission) -> Submission:
     past = timezone.now() - timedelta(days=31)
     Submission.objects.filter(pk=submission.pk).update(created_at=past)

@@ -26,12 +26,6 @@ def submission(alice: User) -> Submission:
     return receive(a_video("interview.mp4"), owner=alice, visitor=None)
 
 
-@pytest.fixture
-def signed_in(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def test_the_verdict_is_in_words_with_its_count(signed_in: Client, submission: Submission) -> None:
     finish(submission)
     page = _page(signed_in, submission)

@@ -34,12 +34,6 @@ def lease(submission: Submission) -> queue.Lease:
     return lease
 
 
-@pytest.fixture
-def signed_in(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def known() -> provisional.Provisional | None:
     return provisional.of(Analysis.objects.get())
 
