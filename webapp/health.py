@@ -2,8 +2,9 @@
 
 ``/healthz`` says that the process answers. ``/readyz`` says whether what it
 needs is there: database, storage, broker; it names the parts, never their addresses.
-It adds whether a worker lives, for whoever watches; without one the site is ready all
-the same, for uploads are taken and wait. On a full disk it is ready too, for all but uploads.
+It adds whether a worker lives, for each queue, for whoever watches; without one the site is
+ready all the same, for uploads are taken and wait. On a full disk it is ready too, for all
+but uploads.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from webapp.submissions import queue, storage
+from webapp.submissions import queue, routes, storage
 from webapp.submissions.models import media_storage
 from worker.celery import app
 
@@ -41,7 +42,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     """
     parts = {name: _try(name, check) for name, check in CHECKS.items()}
     usable = all(state == "ok" for state in parts.values())
-    lives = parts["database"] == "ok" and queue.live_slots() > 0
+    lives = parts["database"] == "ok" and all(map(queue.live_slots, routes.queue_names()))
     worker = "ok" if lives else "unavailable"
     disk = "full" if parts["storage"] == "ok" and not storage.has_room() else parts["storage"]
     answer = {**parts, "worker": worker, "disk": disk}

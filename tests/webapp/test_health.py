@@ -45,6 +45,14 @@ def test_a_site_without_a_worker_is_ready_and_says_so(
     assert response.json()["worker"] == "unavailable"
 
 
+def test_each_queue_needs_a_worker(client: Client, settings: Any) -> None:
+    settings.FRAMEVOTE_QUEUES = {"quick": "analyses", "standard": "analyses", "thorough": "gpu"}
+    queue.beat("cpu0", 1, ["analyses"])
+    assert client.get("/readyz").json()["worker"] == "unavailable"
+    queue.beat("gpu0", 1, ["gpu"])
+    assert client.get("/readyz").json()["worker"] == "ok"
+
+
 def test_a_missing_database_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> None:
         raise OperationalError("away")

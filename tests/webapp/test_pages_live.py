@@ -6,19 +6,14 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from tests.webapp.evidence import a_video, finish, run
+from tests.webapp.evidence import finish, run
 from webapp.submissions import queue
 from webapp.submissions.models import Analysis, Submission
-from webapp.submissions.uploads import receive
 
-
-@pytest.fixture
-def submission(alice: User) -> Submission:
-    return receive(a_video("interview.mp4"), owner=alice, visitor=None)
+NO_WORKER = "No worker that could take it is running just now"
 
 
 def test_a_waiting_analysis_tells_its_place(signed_in: Client, submission: Submission) -> None:
@@ -26,6 +21,13 @@ def test_a_waiting_analysis_tells_its_place(signed_in: Client, submission: Submi
     assert "Waiting: next in the queue" in page
     assert f'hx-get="/submissions/{submission.pk}/status/' in page
     assert "aria-current" not in _stages(page)
+
+
+def test_who_waits_for_no_worker_is_told(signed_in: Client, submission: Submission) -> None:
+    assert NO_WORKER in _page(signed_in, submission)
+    queue.beat("worker1", slots=1)
+    assert NO_WORKER not in _status(signed_in, submission)
+    assert "as soon as a worker is free" in _status(signed_in, submission)
 
 
 def test_a_running_analysis_marks_its_stage(signed_in: Client, submission: Submission) -> None:

@@ -39,6 +39,8 @@ class Progress:
     stages: Sequence[Stage]
     position: int | None
     wait: str
+    unserved: bool
+    """Whether no living worker would take it."""
     headline: str
     retry: int
     """Which attempt this is, when it is not the first; else 0."""
@@ -120,6 +122,7 @@ def progress(analysis: Analysis) -> Progress:
         stages=_stages(analysis),
         position=position,
         wait=wording.duration(wait_s) if wait_s is not None else "",
+        unserved=queue.unserved(analysis),
         headline=_headline(analysis, position),
         retry=retry if retry > 1 else 0,
         most_attempts=settings.FRAMEVOTE_MAX_ATTEMPTS,

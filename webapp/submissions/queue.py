@@ -36,6 +36,7 @@ from .waiting import (
     live_slots,
     position,
     positions,
+    unserved,
 )
 from .wakeups import announce_on_commit, reannounce
 
@@ -67,6 +68,7 @@ __all__ = [
     "recover_worker",
     "release",
     "retry",
+    "unserved",
 ]
 
 logger = logging.getLogger(__name__)

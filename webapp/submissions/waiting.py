@@ -93,6 +93,12 @@ def live_slots(queue: str | None = None) -> int:
     return sum(slots for slots, queues in workers if queue is None or not queues or queue in queues)
 
 
+def unserved(analysis: Analysis) -> bool:
+    """Whether it waits in a queue that no living worker serves."""
+    queue = routes.queue_of(analysis.sampling)
+    return analysis.state == State.QUEUED and live_slots(queue) == 0
+
+
 def _beside(analysis: Analysis) -> QuerySet[Analysis]:
     """All of its queue."""
     return Analysis.objects.filter(routes.waiting_in([routes.queue_of(analysis.sampling)]))
