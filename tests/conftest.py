@@ -19,8 +19,9 @@ from hypothesis import settings as hypothesis_settings
 
 from tests.processes import Site
 from tests.servers import make_bucket, postgres_server, redis_server, s3_server
+from tests.webapp.evidence import a_video
 from webapp.submissions.models import Submission, media_storage
-from webapp.submissions.uploads import ALLOWED_EXTENSIONS
+from webapp.submissions.uploads import ALLOWED_EXTENSIONS, receive
 
 # The same examples in every run, and no verdict about the speed of the machine.
 hypothesis_settings.register_profile(
@@ -89,6 +90,12 @@ def alice(db: None) -> User:
 def signed_in(client: Client, alice: User) -> Client:
     client.force_login(alice)
     return client
+
+
+@pytest.fixture
+def submission(alice: User) -> Submission:
+    """Of alice, whom ``signed_in`` is; its analysis waits."""
+    return receive(a_video("interview.mp4"), owner=alice, visitor=None)
 
 
 @pytest.fixture

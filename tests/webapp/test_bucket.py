@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,13 +14,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from tests.servers import free_port
 from tests.tus import UPLOADS
 from tests.webapp.evidence import MP4
 from tests.webapp.tus_client import begun, pieces_on_disk, send
 from tests.worker.results import a_result
-from webapp.submissions import bucket, queue, storage
+from webapp.submissions import bucket, queue, retention, storage
 from webapp.submissions.models import Analysis, State, Submission, media_storage
 from webapp.submissions.uploads import receive
 from worker import sweeper, tasks
@@ -146,6 +148,20 @@ def test_deleting_a_submission_empties_its_folders(
     with django_capture_on_commit_callbacks(execute=True):
         queue.delete_submission(submission)
     assert names() == [storage.submission_dir(kept.pk)]
+
+
+def test_what_is_too_old_goes_from_the_bucket_and_its_rows_stay(
+    alice: User, settings: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.FRAMEVOTE_RETENTION_DAYS = 30
+    old, young = uploaded(owner=alice), uploaded(MP4 + b"another", owner=alice)
+    published(old)
+    Submission.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=31))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert retention.remove_overdue() == 1
+    assert names() == [storage.submission_dir(young.pk)]
+    assert Analysis.objects.get(submission=old).verdict
+    assert retention.remove_overdue() == 0
 
 
 def test_a_folder_of_more_files_than_one_request_deletes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,24 +7,17 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from tests.webapp.evidence import a_video, finish
+from tests.webapp.evidence import finish
 from tests.webapp.outcomes import a_face, an_outcome
 from webapp.submissions import presentation, shown_faces, timeline
 from webapp.submissions.models import Submission, VerdictChoice, VoteChoice
 from webapp.submissions.outcomes import FaceOutcome, PersonOutcome
 from webapp.submissions.shown_faces import FACES_PER_PERSON, evenly, spread
-from webapp.submissions.uploads import receive
 
 MANY = 1400
-
-
-@pytest.fixture
-def submission(alice: User) -> Submission:
-    return receive(a_video("long talk.mp4"), owner=alice, visitor=None)
 
 
 def faces_of_one(count: int) -> tuple[FaceOutcome, ...]:

@@ -26,11 +26,6 @@ def thirty_days(settings: Any) -> None:
     settings.FRAMEVOTE_RETENTION_DAYS = 30
 
 
-@pytest.fixture
-def submission(alice: User) -> Submission:
-    return receive(a_video("interview.mp4"), owner=alice, visitor=None)
-
-
 def remove(submission: Submission) -> Submission:
     past = timezone.now() - timedelta(days=31)
     Submission.objects.filter(pk=submission.pk).update(created_at=past)

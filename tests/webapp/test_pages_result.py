@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -19,11 +18,6 @@ from webapp.submissions import queue
 from webapp.submissions.models import State, Submission, VerdictChoice, VoteChoice
 from webapp.submissions.outcomes import PersonOutcome
 from webapp.submissions.uploads import receive
-
-
-@pytest.fixture
-def submission(alice: User) -> Submission:
-    return receive(a_video("interview.mp4"), owner=alice, visitor=None)
 
 
 def test_the_verdict_is_in_words_with_its_count(signed_in: Client, submission: Submission) -> None:

@@ -11,20 +11,14 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError
 from django.test import Client
 
-from tests.webapp.evidence import a_video, finish, run, stored_files
+from tests.webapp.evidence import finish, run, stored_files
 from tests.webapp.outcomes import a_provisional, an_outcome
 from webapp.submissions import provisional, queue
 from webapp.submissions.models import Analysis, Submission
-from webapp.submissions.uploads import receive
 
 pytestmark = pytest.mark.django_db
 
 SENTENCE = "2 faces voted real and 1 fake in 2 of 8 frames to judge."
-
-
-@pytest.fixture
-def submission(alice: User) -> Submission:
-    return receive(a_video("interview.mp4"), owner=alice, visitor=None)
 
 
 @pytest.fixture
