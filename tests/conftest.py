@@ -17,6 +17,7 @@ from django.test import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from tests.graphs import share_graphs
 from tests.processes import Site
 from tests.servers import make_bucket, postgres_server, redis_server, s3_server
 from tests.webapp.evidence import a_video
@@ -169,7 +170,7 @@ def use_bucket(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 def site(transactional_db: None, tmp_path: Path, media_dir: Path) -> Iterator[Site]:
     """Real processes (workers, sweeper) on the test database; stopped at the end."""
     var_dir = tmp_path / "var"
-    var_dir.mkdir()
+    share_graphs(var_dir)
     site = Site(var_dir, media_dir)
     try:
         yield site

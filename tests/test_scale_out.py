@@ -22,6 +22,7 @@ import pytest
 
 from tests import clips, compose
 from tests.api_client import ApiClient
+from tests.graphs import share_graphs
 from tests.servers import free_port, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
@@ -43,6 +44,7 @@ class Stack:
 
     def start(self, service: str, container: str) -> subprocess.Popen[bytes]:
         """One container of a service."""
+        share_graphs(self.folder / f"var-{container}")
         with (self.folder / f"{container}.log").open("wb") as log:
             return subprocess.Popen(
                 self.command(service),

@@ -17,6 +17,7 @@ import pytest
 
 from tests import clips
 from tests.api_client import ApiClient
+from tests.graphs import share_graphs
 from tests.servers import free_port, wait_until
 from tests.test_server_script import Server, environment_of
 
@@ -32,8 +33,10 @@ ENDS = {"SUCCEEDED", "FAILED", "CANCELED"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    var_dir = tmp_path_factory.mktemp("server")
+    share_graphs(var_dir)
     server = Server(
-        tmp_path_factory.mktemp("server"),
+        var_dir,
         free_port(),
         FRAMEVOTE_WORKERS="2",
         FRAMEVOTE_LEASE_SECONDS=str(LEASE_SECONDS),

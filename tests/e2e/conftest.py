@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect
 from tests import clips
 from tests.e2e.browsers import FLAGS, HOW_TO_INSTALL, find_chromium
 from tests.e2e.running_site import RunningSite
+from tests.graphs import share_graphs
 
 SECONDS_FOR_A_VERDICT = 600
 """Half a minute is usual; a busy machine needs patience."""
@@ -52,6 +53,7 @@ def running_site(
     browser_type_launch_args: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningSite]:
     var_dir = tmp_path_factory.mktemp("site")
+    share_graphs(var_dir)
     with RunningSite(
         var_dir,
         FRAMEVOTE_SAMPLING="quick",
