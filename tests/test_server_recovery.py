@@ -60,8 +60,8 @@ def client(server: Server) -> ApiClient:
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its analysis has a middle: 1,500 frames are looked at."""
-    return clips.one_person(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=300)
+    """Its analysis has a middle: 400 frames are looked at."""
+    return clips.one_person(tmp_path_factory.mktemp("clips") / "clip.mp4", seconds=80)
 
 
 def test_a_killed_pool_child_costs_one_attempt(

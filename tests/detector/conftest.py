@@ -16,6 +16,7 @@ from detector.faces import FaceFinder
 from detector.preprocessing import crop_face, to_network_input
 from tests import clips
 from tests.clips import scene
+from tests.detector import backbones
 from tests.detector.crops import write_dataset
 
 Preprocess = Callable[..., int]
@@ -29,6 +30,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Exported graphs are neither taken from this machine's user nor left there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def backbones_are_copied() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("detector.model.build_backbone", backbones.copied)
         yield
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,17 @@ from detector.model import (
     named_variables,
     quiet_residuals,
 )
+from tests.detector import backbones
 
 CUT = "block35_1_ac"
 SIZE = 96
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_they_are_built() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("detector.model.build_backbone", backbones.real)
+        yield
 
 
 @pytest.fixture(scope="module")

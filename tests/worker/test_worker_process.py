@@ -29,16 +29,16 @@ def short_clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Long enough to be interrupted, when sampled thoroughly: 600 frames are looked at."""
+    """Long enough to be interrupted, when sampled thoroughly: 300 frames are looked at."""
     path = tmp_path_factory.mktemp("clips") / "long.mp4"
-    return clips.one_person(path, seconds=120).read_bytes()
+    return clips.one_person(path, seconds=60).read_bytes()
 
 
 @pytest.fixture(scope="module")
 def endless_clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """For an analysis that nobody waits for: 1,500 frames."""
+    """For an analysis that nobody waits for: 800 frames."""
     path = tmp_path_factory.mktemp("clips") / "endless.mp4"
-    return clips.one_person(path, seconds=300).read_bytes()
+    return clips.one_person(path, seconds=160).read_bytes()
 
 
 def analysis(pk: str) -> Analysis:
