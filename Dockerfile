@@ -58,3 +58,5 @@ COPY --from=dependencies /opt/venv /opt/venv
 RUN FRAMEVOTE_VAR_DIR=/tmp/build FRAMEVOTE_MEDIA_DIR=/tmp/build \
     python manage.py collectstatic --no-input --verbosity 0 && rm -rf /tmp/build
 USER framevote
+# Else each new container would make it at its start.
+RUN python -m detector prepare --cache /data/var/cache

@@ -97,7 +97,7 @@ def _measure(video: Path, options: argparse.Namespace) -> Measured:
             seed_frame=seed.seconds_a_frame(video, options.seed_frames),
             standard=standard,
             every=every,
-            floors=floors.seconds(),
+            floors=floors.measure(),
         )
     return measured
 

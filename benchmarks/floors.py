@@ -6,11 +6,12 @@ call at a time in TensorFlow, which divides it among the cores itself.
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -31,6 +32,14 @@ from detector.video import sample
 
 Pictures = npt.NDArray[np.float32]
 BATCH = 8
+
+
+class Cost(NamedTuple):
+    """Of one kind of work."""
+
+    seconds: float
+    processor_s: float
+    """Of all cores together."""
 
 
 class Floors:
@@ -64,10 +73,10 @@ class Floors:
         for call in self._calls.values():
             call()  # Compiled, and memory taken, before anything is measured.
 
-    def seconds(self) -> dict[str, float]:
+    def measure(self) -> dict[str, Cost]:
         """One measurement of each."""
-        return {"decode only": _timed(self._decode)} | {
-            name: _timed(call) for name, call in self._calls.items()
+        return {"decode only": _measured(self._decode)} | {
+            name: _measured(call) for name, call in self._calls.items()
         }
 
     def _decode(self) -> None:
@@ -100,10 +109,16 @@ def _one_by_one(network: Any, batches: Sequence[Pictures]) -> None:
         network(batch)
 
 
-def _timed(call: Callable[[], None]) -> float:
-    began = time.perf_counter()
+def _measured(call: Callable[[], None]) -> Cost:
+    began, busy = time.perf_counter(), _processor_s()
     call()
-    return time.perf_counter() - began
+    return Cost(time.perf_counter() - began, _processor_s() - busy)
+
+
+def _processor_s() -> float:
+    """Of this process and its children that have ended."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _shrunk(image: Image) -> Image:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.floors import Cost
+from detector.device import cores
 from detector.domain import MediaInfo, VideoResult
 
 DECODE = "decode only"
@@ -31,13 +33,15 @@ class Measured:
     """A frame, all frames of the video looked at."""
     stages: dict[str, list[float]] = field(default_factory=dict)
     floors: dict[str, list[float]] = field(default_factory=dict)
+    floors_processor: dict[str, list[float]] = field(default_factory=dict)
+    """Seconds of all cores together."""
 
     def add(
         self,
         seed_frame: float,
         standard: VideoResult,
         every: VideoResult,
-        floors: Mapping[str, float],
+        floors: Mapping[str, Cost],
     ) -> None:
         """One run."""
         self.sampled = len(standard.sampled_frames)
@@ -48,8 +52,9 @@ class Measured:
         self.every_frame.append(every.seconds["total"] / self.every_sampled)
         for stage in STAGES:
             self.stages.setdefault(stage, []).append(standard.seconds[stage])
-        for name, seconds in floors.items():
-            self.floors.setdefault(name, []).append(seconds)
+        for name, cost in floors.items():
+            self.floors.setdefault(name, []).append(cost.seconds)
+            self.floors_processor.setdefault(name, []).append(cost.processor_s)
 
     @property
     def seed_whole(self) -> list[float]:
@@ -59,11 +64,25 @@ class Measured:
     @property
     def largest_floor(self) -> list[float]:
         """Of each run: the largest of the kinds of work, each in its fastest engine."""
-        kinds: dict[str, list[list[float]]] = {}
-        for name, seconds in self.floors.items():
-            kinds.setdefault(name.split(",")[0], []).append(seconds)
-        fastest = [min(engines, key=statistics.median) for engines in kinds.values()]
+        fastest = (self.floors[name] for name in self._fastest)
         return [max(of_run) for of_run in zip(*fastest, strict=True)]
+
+    @property
+    def all_cores_busy(self) -> list[float]:
+        """Of each run: what all kinds of work take together while no core is ever idle."""
+        fastest = (self.floors_processor[name] for name in self._fastest)
+        return [sum(of_run) / cores() for of_run in zip(*fastest, strict=True)]
+
+    @property
+    def _fastest(self) -> list[str]:
+        """For each kind of work the floor of its fastest engine."""
+        kinds: dict[str, list[str]] = {}
+        for name in self.floors:
+            kinds.setdefault(name.split(",")[0], []).append(name)
+        return [
+            min(names, key=lambda name: statistics.median(self.floors[name]))
+            for names in kinds.values()
+        ]
 
     @property
     def ratios(self) -> dict[str, list[float]]:
@@ -71,6 +90,9 @@ class Measured:
             "standard level, times as fast": _quotients(self.seed_whole, self.standard),
             "every frame, times as fast": _quotients(self.seed_frame, self.every_frame),
             "standard level / largest floor": _quotients(self.standard, self.largest_floor),
+            "standard level / all floors, all cores busy": _quotients(
+                self.standard, self.all_cores_busy
+            ),
         }
 
     def as_json(self) -> dict[str, Any]:
@@ -97,6 +119,7 @@ class Measured:
             **{f"  {stage}": seconds for stage, seconds in self.stages.items()},
             **{f"floor: {name}": seconds for name, seconds in self.floors.items()},
             "largest floor": self.largest_floor,
+            "all floors, all cores busy": self.all_cores_busy,
         }
 
 

@@ -1,4 +1,4 @@
-"""``python -m detector``: analyze videos; preprocess, train and evaluate.
+"""``python -m detector``: analyze videos; prepare to; preprocess, train and evaluate.
 
 Results go to standard output (readable, or JSON Lines with ``--json``), everything
 else to standard error. Exit status of ``analyze``: 0 all files were analysed, 2 an
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from tqdm import tqdm
 
-from detector import checkpoints
+from detector import checkpoints, serving
 from detector.device import native_noise_held_back
 from detector.errors import DetectorError, FileNotReadable, InternalError, UnusableVideo
 from detector.limits import Limits
@@ -85,6 +85,17 @@ def analyze(options: argparse.Namespace) -> int:
     return FAILED if FAILED in statuses else max(statuses)
 
 
+def prepare(options: argparse.Namespace) -> int:
+    """``prepare``: the graph that answers on the processor, in the cache, unless it is there."""
+    try:
+        with native_noise_held_back():
+            serving.load(options.checkpoint, cache=options.cache)
+    except DetectorError as error:
+        print(_explained(error), file=sys.stderr)
+        return FAILED
+    return OK
+
+
 def _analyze_one(detector: Detector, file: str, options: argparse.Namespace) -> int:
     """Print one result or error; nothing a file does takes the others with it."""
     try:
@@ -140,6 +151,11 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     command.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
     command.add_argument("--threads", type=_count, default=0, help="0: all cores", metavar="N")
     command.set_defaults(run=analyze)
+
+    command = commands.add_parser("prepare", help="make what a checkpoint's first use would make")
+    command.add_argument("--checkpoint", default="default", metavar="NAME")
+    command.add_argument("--cache", type=Path, default=serving.user_cache(), metavar="DIR")
+    command.set_defaults(run=prepare)
 
     for name, (module, about) in DEVELOPMENT.items():
         command = commands.add_parser(name, help=about)

@@ -127,6 +127,12 @@ def test_the_pages_are_served(server: Server) -> None:
     assert server.status("/healthz") == 200
 
 
+def test_a_checkpoint_that_cannot_be_used_is_said_and_stops_nothing(server: Server) -> None:
+    before, starting, _ = server.log.partition("FrameVote is starting")
+    assert starting
+    assert f"no checkpoint '{NO_NETWORKS['FRAMEVOTE_CHECKPOINT']}'" in before
+
+
 def test_the_first_start_prints_the_staff_password_once(server: Server) -> None:
     assert server.log.count("Created the staff account 'admin' with the password") == 1
 

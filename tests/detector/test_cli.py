@@ -196,6 +196,15 @@ def test_a_missing_checkpoint_is_status_1(
     assert f"{clip}: no_checkpoint: No trained model is installed" in captured.err
 
 
+def test_what_cannot_be_prepared_is_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "cache"
+    assert main(["prepare", "--checkpoint", str(tmp_path), "--cache", str(cache)]) == 1
+    assert "No trained model is installed" in capsys.readouterr().err
+    assert not cache.exists()
+
+
 def test_a_surprise_in_one_file_leaves_the_others_alone(
     run: Run, clip: Path, tmp_path: Path, detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

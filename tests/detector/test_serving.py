@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from detector import checkpoints, serving
+from detector.cli import main
 from detector.domain import Image
 from detector.errors import ChecksumMismatch
 from detector.export import to_onnx
@@ -81,7 +82,10 @@ def test_the_shipped_checkpoint_is_served_as_it_was_trained() -> None:
 
 
 def test_a_second_start_needs_no_tensorflow(rows_checkpoint: Path, tmp_path: Path) -> None:
-    serving.load(str(rows_checkpoint), cache=tmp_path)
+    """``prepare`` makes what the first one would."""
+    prepare = ["prepare", "--checkpoint", str(rows_checkpoint), "--cache", str(tmp_path)]
+    assert main(prepare) == 0
+    assert len(list(tmp_path.glob("*.onnx"))) == 1
     script = (
         "import sys; from pathlib import Path; from detector import Detector\n"
         f"Detector.load({str(rows_checkpoint)!r}, device='cpu', cache=Path({str(tmp_path)!r}))\n"
