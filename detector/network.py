@@ -12,6 +12,13 @@ import numpy.typing as npt
 from detector.domain import CheckpointId, Image
 from detector.preprocessing import to_network_input
 
+FACE_PREDICTIONS = 16
+"""Of a single face: one for each of the 8 rows of its feature map, and 8 for its mirror image.
+
+A face and its mirror image are equally genuine; asking about both makes fewer errors than
+asking about one (docs/experiments.md).
+"""
+
 Compute = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 """From inputs of a fixed shape to (n, 8, 2); may be called by several threads."""
 
@@ -41,8 +48,8 @@ class Network:
     Args:
         metadata: of the checkpoint.
         compute: the engine.
-        faces: how many single faces, or faces in windows of 8, go into one computation. The
-            last one of several is filled up: another shape would be prepared for anew.
+        faces: how many pictures of faces go into one computation. The last one of several is
+            filled up: another shape would be prepared for anew.
     """
 
     def __init__(self, metadata: Metadata, compute: Compute, faces: int) -> None:
@@ -70,14 +77,15 @@ class Network:
             crops: n arrays, RGB ``uint8``, shape (300, 300, 3).
 
         Returns:
-            (n, 8, 2), softmax over (FAKE, REAL).
+            (n, 16, 2), softmax over (FAKE, REAL), the mirror image's last.
 
         Raises:
             ValueError: the checkpoint reads frames.
         """
         if self.sequence != "rows":
             raise ValueError(f"{self.id.name} reads {self.sequence}, not single faces")
-        return self._predict([np.asarray(crop) for crop in crops], self._faces)
+        views = [view for crop in crops for view in (crop, crop[:, ::-1])]
+        return self._predict(views, self._faces).reshape(len(crops), FACE_PREDICTIONS, 2)
 
     def predict_sequences(self, windows: Sequence[Sequence[Image]]) -> npt.NDArray[np.float32]:
         """Predictions of windows of 8 faces, for a checkpoint that reads frames.

@@ -1,8 +1,8 @@
 """Faces ▸ predictions, in batches, while more are found; a bounded number of crops is held.
 
-A checkpoint that reads *rows* predicts each face alone. One that reads *frames*
-predicts windows of 8 faces of one track, 2 apart, so that a face collects one
-prediction for each window it is in. A track shorter than a window is read back
+A checkpoint that reads *rows* predicts each face alone, and its mirror image. One that
+reads *frames* predicts windows of 8 faces of one track, 2 apart, so that a face collects
+one prediction for each window it is in. A track shorter than a window is read back
 and forth (0 1 2 1 0 …): repeated in time, never padded with something that is no
 face.
 """
@@ -19,15 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.domain import Face, Image, Prediction
-from detector.network import Metadata, Network
+from detector.network import FACE_PREDICTIONS, Metadata, Network
 from detector.people import tracks
 from detector.sampling import Sampling
 from detector.stages import Stages
 
 Answers = npt.NDArray[np.float32]
-
-ROWS = 8
-"""Predictions of a single face: one for each row of its feature map."""
 
 WINDOW = 8
 WINDOW_STEP = 2
@@ -126,7 +123,9 @@ class Predictor:
     def _begin_single_faces(self) -> None:
         faces, crops = list(self._waiting), list(self._waiting.values())
         self._waiting.clear()
-        self._begin([[face] * ROWS for face in faces], self._network.predict_faces, crops)
+        self._begin(
+            [[face] * FACE_PREDICTIONS for face in faces], self._network.predict_faces, crops
+        )
 
     def _begin_windows(self) -> None:
         """Those of all faces that wait; they are of one window of the sampling."""

@@ -287,7 +287,7 @@ def _faces(crops: EvaluationSet) -> tuple[list[LabelledFace], Bools]:
 
 
 def _predictions(checkpoint: checkpoints.LoadedCheckpoint, faces: list[LabelledFace]) -> Floats:
-    """Probability of fake, (n, 8)."""
+    """Probability of fake, (n, 16)."""
     answers = [
         checkpoint.predict_faces(
             [whole_crop(face.image()) for face in faces[start : start + CHUNK]]

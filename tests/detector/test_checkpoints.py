@@ -48,8 +48,11 @@ def crops(count: int) -> list[np.ndarray]:
 def test_a_saved_model_predicts_as_before(model: Any, folder: Path) -> None:
     loaded = checkpoints.load(str(folder))
     some = crops(checkpoints.BATCH + 3)
-    expected = np.asarray(model(to_network_input(some, 96), training=False))
-    np.testing.assert_allclose(loaded.predict_faces(some), expected, atol=2e-3)
+    mirrored = [np.fliplr(crop) for crop in some]
+    expected = [model(to_network_input(views, 96), training=False) for views in (some, mirrored)]
+    np.testing.assert_allclose(
+        loaded.predict_faces(some), np.concatenate(expected, axis=1), atol=2e-3
+    )
     assert (loaded.id.name, loaded.id.version) == ("small", "3")
     assert loaded.metadata.margin == 1.2
     assert loaded.metadata.calibration is None
@@ -64,7 +67,7 @@ def test_a_face_is_judged_alike_alone_and_in_a_crowd(folder: Path) -> None:
 
 
 def test_no_faces_give_no_predictions(folder: Path) -> None:
-    assert checkpoints.load(str(folder)).predict_faces([]).shape == (0, 8, 2)
+    assert checkpoints.load(str(folder)).predict_faces([]).shape == (0, 16, 2)
 
 
 def test_a_checkpoint_that_reads_frames_takes_windows_only(tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def test_the_person_the_network_takes_for_real_is_voted_real(one_person: VideoRe
 def test_each_face_is_voted_by_its_eight_predictions(two_people: VideoResult) -> None:
     for face in two_people.faces:
         pairs = [(p.p_fake, p.p_real) for p in face.predictions]
-        assert len(pairs) == 8
-        assert [p_fake + p_real for p_fake, p_real in pairs] == pytest.approx([1] * 8, abs=1e-5)
+        assert len(pairs) == 16
+        assert [p_fake + p_real for p_fake, p_real in pairs] == pytest.approx([1] * 16, abs=1e-5)
         assert face.vote is frame_vote(pairs)
         assert face.probability_fake == pytest.approx(sum(p for p, _ in pairs) / 8)
 

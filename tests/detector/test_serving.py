@@ -104,7 +104,7 @@ def test_a_damaged_graph_is_made_again(
     whole = kept.read_bytes()
     kept.write_bytes(damage)
     assert serving.load(str(rows_checkpoint), cache=cache).predict_faces(crops(1)).shape == (
-        1, 8, 2,
+        1, 16, 2,
     )  # fmt: skip
     assert kept.read_bytes() == whole
 
