@@ -44,8 +44,9 @@ class Thresholds:
     """A face whose longer side is shorter is shown but does not vote: enlarged sixfold
     to a crop it holds more interpolation than picture."""
     min_deciding_share: float = 0.1
-    """A FAKE person with a smaller share of the voting faces makes no video FAKE: one that
-    was voted REAL is UNDECIDED, with the probability of those who are REAL."""
+    """A person with a smaller share of the voting faces decides nothing. A FAKE one makes no
+    video FAKE: one that was voted REAL is UNDECIDED. Nor is the video's probability the one of
+    somebody seen so briefly, if anybody of the same verdict is seen for longer."""
     abstention_band: tuple[float, float] | None = None
     """Calibrated probabilities, ends included, that are too close to call. Only a
     calibrated checkpoint has one."""
@@ -141,8 +142,9 @@ def decide(
 ) -> Decision:
     """The votes, the people and the verdict of one video.
 
-    ``probability_fake`` of the video is that of the deciding person: of the people
-    who count and whose verdict is the video's, the one with the highest.
+    ``probability_fake`` of the video is that of the deciding person: of the people who
+    count, whose verdict is the video's and who are not seen too briefly to decide, the one
+    with the highest. Where all of them are seen briefly, they decide together.
 
     Args:
         ballots: one for each face.
@@ -172,10 +174,12 @@ def decide(
     )
     votes = count_votes(b.vote for b, counted in zip(ballots, counts, strict=True) if counted)
     vote = video_vote(votes)
-    decided = _with_fake_person(vote, _seen_enough(people, votes, thresholds))
-    probability = max(
-        (p.probability_fake for p in people if p.counts and p.verdict == decided), default=None
-    )
+    deciding = _seen_enough(people, votes, thresholds)
+    decided = _with_fake_person(vote, deciding)
+    probability = _highest(deciding, decided)
+    if probability is None:
+        # Many people, each seen briefly.
+        probability = _highest(people, decided)
     withheld = _why_undecided(ballots, votes, probability, thresholds)
     if withheld is None and decided is Verdict.REAL and _someone_is_fake(people):
         withheld = Reason.BRIEF_PERSON_DIFFERS
@@ -199,9 +203,10 @@ def settled(
 
     REAL and UNDECIDED are never settled: whoever appears in the last frames may be a FAKE
     person, and one makes the video FAKE or UNDECIDED. FAKE is settled by one person who has as
-    many FAKE votes as there are REAL ones of anybody, together with those that may still come.
-    Then it is a tie at least, even if all whom the REAL votes are of turn out to be this
-    person, and in every frame that is left the person is REAL.
+    many FAKE votes as there are REAL ones of anybody, together with those that may still come,
+    and whose share of the votes is enough to decide whatever comes. Then it is a tie at least,
+    even if all whom the REAL votes are of turn out to be this person, and in every frame that
+    is left the person is REAL.
 
     Whoever is in those frames may have any vote, probability and size. Two things are taken
     for granted: that none of them holds more faces than ``fullest``, else a crowd in the last
@@ -222,8 +227,9 @@ def settled(
     # Who does not count yet may count with more faces.
     large = [ballot for ballot in ballots if ballot.side >= thresholds.min_face_px]
     most_real = count_votes(b.vote for b in large).real + fullest * left
+    enough = thresholds.min_deciding_share * (len(large) + fullest * left)
     for person in decision.people:
-        if person.counts and person.votes.fake >= most_real:
+        if person.counts and person.votes.fake >= most_real and person.votes.total >= enough:
             # The deciding person's probability is the highest, so not below this one's.
             known = sum(b.probability_fake for b in large if b.person == person.id)
             lowest = calibrated(known / (len(large) + left), temperature)
@@ -268,6 +274,12 @@ def _seen_enough(
     """Those with so many faces that they can decide, if they count."""
     least = thresholds.min_deciding_share * votes.total
     return [person for person in people if person.votes.total >= least]
+
+
+def _highest(people: Sequence[PersonResult], verdict: Verdict | None) -> float | None:
+    """The highest probability of those with this verdict who count; None if there are none."""
+    found = (p.probability_fake for p in people if p.counts and p.verdict == verdict)
+    return max(found, default=None)
 
 
 def _with_fake_person(vote: Label | None, people: Sequence[PersonResult]) -> Verdict | None:

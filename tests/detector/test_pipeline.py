@@ -60,13 +60,13 @@ def test_the_person_the_network_takes_for_real_is_voted_real(one_person: VideoRe
     assert one_person.probability_fake == one_person.people[0].probability_fake < 0.5
 
 
-def test_each_face_is_voted_by_its_eight_predictions(two_people: VideoResult) -> None:
+def test_each_face_is_voted_by_all_its_predictions(two_people: VideoResult) -> None:
     for face in two_people.faces:
         pairs = [(p.p_fake, p.p_real) for p in face.predictions]
         assert len(pairs) == 16
         assert [p_fake + p_real for p_fake, p_real in pairs] == pytest.approx([1] * 16, abs=1e-5)
         assert face.vote is frame_vote(pairs)
-        assert face.probability_fake == pytest.approx(sum(p for p, _ in pairs) / 8)
+        assert face.probability_fake == pytest.approx(sum(p for p, _ in pairs) / 16)
 
 
 def test_two_people_are_two_people_with_votes_of_their_own(two_people: VideoResult) -> None:

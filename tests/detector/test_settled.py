@@ -204,3 +204,15 @@ def test_too_few_faces_settle_nothing() -> None:
     assert not settled(four, left=1, fullest=1, thresholds=Thresholds(min_track_faces=5))
     assert not settled(four, left=1, fullest=1, thresholds=Thresholds(min_voting_faces=5))
     assert not settled([], left=0, fullest=0)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.1, True), (0.6, False)])
+def test_who_settles_it_must_be_seen_enough_to_decide(share: float, expected: bool) -> None:
+    """Else the probability may become that of another person, who is seen for longer."""
+    limits = Thresholds(min_deciding_share=share, abstention_band=(0.2, 0.35))
+    other = faces(2, fake=11, p_fake=0.3)
+    now = [*faces(1, fake=10, p_fake=1.0), *other]
+    later = [*now, *faces(2, fake=5, p_fake=0.3)]
+    assert decide(now, limits).verdict is Verdict.FAKE
+    assert (decide(later, limits).verdict is Verdict.FAKE) is expected
+    assert settled(now, left=5, fullest=1, thresholds=limits) is expected

@@ -163,8 +163,10 @@ def test_the_decision_agrees_with_a_brute_force_restatement(
     least = limits.min_deciding_share * len(voting)
     someone_fake = any(len(voters[p.id]) >= least for p in fake_people)
     leaning = "FAKE" if someone_fake or decision.vote is Label.FAKE else "REAL"
-    deciding = [p.probability_fake for p in decision.people if p.counts and p.verdict == leaning]
-    assert decision.probability_fake == (max(deciding) if voting else None)
+    of_it = [p for p in decision.people if p.counts and p.verdict == leaning]
+    deciding = [p for p in of_it if len(voters[p.id]) >= least] or of_it
+    highest = max((p.probability_fake for p in deciding), default=None)
+    assert decision.probability_fake == (highest if voting else None)
 
     if not given_ballots:
         expected = Reason.NO_FACE
@@ -251,7 +253,18 @@ def test_one_fake_person_who_is_seen_enough_decides_beside_another_who_is_not() 
 
 def test_a_video_voted_fake_is_fake_however_briefly_each_is_seen() -> None:
     crowd = [ballot for person in range(2, 14) for ballot in faces(person, real=0, fake=3)]
-    assert decide(faces(1, real=10, fake=0) + crowd).verdict is Verdict.FAKE
+    decision = decide(faces(1, real=10, fake=0) + crowd)
+    assert decision.verdict is Verdict.FAKE
+    assert decision.probability_fake == pytest.approx(0.8)
+
+
+def test_who_is_seen_briefly_lends_no_certainty_to_a_close_vote() -> None:
+    close = faces(1, real=30, fake=32)
+    decision = decide(close + faces(2, real=0, fake=3), Thresholds(abstention_band=(0.4, 0.7)))
+    assert decision.vote is Label.FAKE
+    assert decision.people[1].probability_fake == pytest.approx(0.8)
+    assert decision.probability_fake == pytest.approx((30 * 0.2 + 32 * 0.8) / 62)
+    assert (decision.verdict, decision.reasons) == (Verdict.UNDECIDED, (Reason.LOW_CONFIDENCE,))
 
 
 def test_a_fake_person_seen_in_too_few_faces_changes_nothing() -> None:
