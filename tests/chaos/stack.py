@@ -181,7 +181,7 @@ class Stack:
         """As ``script/supervisord.conf`` starts it."""
         return [
             *("-m", "gunicorn", "webapp.wsgi:application", "--bind", f"127.0.0.1:{self.port}"),
-            *("--workers", "2", "--worker-class", "gthread", "--threads", "8"),
+            *("--workers", "2", "--worker-class", "gthread"),
             *("--timeout", "60", "--graceful-timeout", "10", "--keep-alive", "5"),
             "--no-control-socket",
         ]
