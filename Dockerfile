@@ -38,7 +38,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 CMD ["gunicorn", "webapp.wsgi:application", "--bind", "0.0.0.0:8000", \
-     "--worker-class", "gthread", "--workers", "2", "--threads", "8", \
+     "--worker-class", "gthread", "--workers", "2", \
      "--timeout", "60", "--graceful-timeout", "10", \
      "--worker-tmp-dir", "/dev/shm", "--no-control-socket"]
 

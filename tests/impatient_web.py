@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+threads = 8
+
 
 def post_worker_init(worker: Any) -> None:
     from webapp.submissions import api_uploads

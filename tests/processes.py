@@ -76,7 +76,7 @@ class Site:
         address = f"127.0.0.1:{port or free_port()}"
         configured = ["--config", config] if config else []
         self._start("web", "-m", "gunicorn", "webapp.wsgi:application", "--bind", address,
-                    "--workers", str(processes), "--worker-class", "gthread", "--threads", "8",
+                    "--workers", str(processes), "--worker-class", "gthread",
                     "--no-control-socket", *configured)  # fmt: skip
         wait_until(lambda: _answers(f"http://{address}/healthz"), "the web answers", seconds=240)
         return f"http://{address}"

@@ -263,7 +263,7 @@ STORAGES: dict[str, Any] = {
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage",
+        else "webapp.static_files.StaticFilesStorage",
     },
 }
 MEDIA_ROOT = FRAMEVOTE_MEDIA_DIR

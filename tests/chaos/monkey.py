@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from tests.chaos.backends import Embedded
-from tests.chaos.stack import LEASE_SECONDS, SmallDisk, Stack
+from tests.chaos.stack import SmallDisk, Stack
+
+LEASE_SECONDS = 6
 
 STEP_LEASES = """
 import sys, django

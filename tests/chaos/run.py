@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import time
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from tests import clips
 from tests.api_client import ApiClient
 from tests.chaos.backends import BACKENDS
-from tests.chaos.monkey import Monkey
+from tests.chaos.monkey import LEASE_SECONDS, Monkey
 from tests.chaos.stack import SmallDisk, Stack, wait_for
 
 UPLOADERS_PATIENCE = 120
 """Seconds that an uploader goes on trying with one video."""
 
-UNFINISHED = """
-import django
-django.setup()
-from webapp.submissions.models import ACTIVE_STATES, Analysis
-print(Analysis.objects.filter(state__in=ACTIVE_STATES).count())
-"""
+SETTINGS = {
+    "FRAMEVOTE_SAMPLING": "quick",
+    # The disk has 256 MB, and is to be filled to the last byte.
+    "FRAMEVOTE_MIN_FREE_MB": "0",
+    "FRAMEVOTE_LEASE_SECONDS": str(LEASE_SECONDS),
+    "FRAMEVOTE_HEARTBEAT_SECONDS": "1",
+    "FRAMEVOTE_SWEEP_SECONDS": "1",
+    "FRAMEVOTE_REANNOUNCE_SECONDS": "3",
+    # The monkey takes more attempts than the world does.
+    "FRAMEVOTE_MAX_ATTEMPTS": "20",
+}
 
 
 def run(
@@ -43,21 +46,23 @@ def run(
     disk = SmallDisk(folder / "media", megabytes=256)
     try:
         with BACKENDS[backend]() as servers:
-            stack = Stack(folder, disk.folder, servers, workers, real)
+            stack = Stack(folder, disk.folder, servers, workers, real, SETTINGS)
+            stack.run("manage.py", "migrate", "-v0")
+            stack.run("manage.py", "ensure_admin")
             stack.start()
             try:
-                wait_for(lambda: _answers(stack), "the site answers", 120)
+                wait_for(stack.answers, "the site answers", 120)
                 client = ApiClient(stack.url, stack.environment)
                 monkey = Monkey(stack, disk, seed, pause)
                 monkey.start()
                 try:
                     accepted, refused = _upload(client, folder, submissions, seed)
-                    wait_for(lambda: _all_ended(stack), "every analysis ended", 1800)
+                    wait_for(stack.all_ended, "every analysis ended", 1800)
                 finally:
                     monkey.end()
             finally:
                 stack.stop()
-            found = _inspected(stack, accepted, real)
+            found = stack.inspected(accepted)
     finally:
         disk.close()
     return {
@@ -105,27 +110,3 @@ def _reason(error: Exception) -> str:
         return f"HTTP {error.code}"
     reason = getattr(error, "reason", error)
     return type(reason).__name__
-
-
-def _answers(stack: Stack) -> bool:
-    try:
-        with urllib.request.urlopen(f"{stack.url}/healthz", timeout=10) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def _all_ended(stack: Stack) -> bool:
-    try:
-        return stack.run("-c", UNFINISHED).strip() == "0"
-    except RuntimeError:
-        return False  # The monkey has the database.
-
-
-def _inspected(stack: Stack, accepted: dict[str, str], real: bool) -> dict[str, Any]:
-    wanted = stack.folder / "accepted.json"
-    wanted.write_text(json.dumps(accepted))
-    kind = "real" if real else "stand-in"
-    report = json.loads(stack.run("-m", "tests.chaos.inspection", str(wanted), kind))
-    assert isinstance(report, dict)
-    return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,9 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,18 +23,33 @@ from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LEASE_SECONDS = 6
+UNFINISHED = """
+import django
+django.setup()
+from webapp.submissions.models import ACTIVE_STATES, Analysis
+print(Analysis.objects.filter(state__in=ACTIVE_STATES).count())
+"""
 
 
 class Stack:
-    """Web, workers and sweeper of one site. ``watch`` restarts what died, as supervisor does."""
+    """Web, workers and sweeper of one site, with these settings.
+
+    What died is started again, as supervisor does.
+    """
 
     def __init__(
-        self, folder: Path, media: Path, backend: Backend, workers: int, real: bool
+        self,
+        folder: Path,
+        media: Path,
+        backend: Backend,
+        workers: int,
+        real: bool,
+        settings: Mapping[str, str],
     ) -> None:
         self.folder = folder
         self.media = media
         self.backend = backend
+        self.real = real
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.starts = 0
@@ -48,18 +66,10 @@ class Stack:
             "FRAMEVOTE_ENV_FILE": os.devnull,
             "FRAMEVOTE_VAR_DIR": str(folder),
             "FRAMEVOTE_MEDIA_DIR": str(media),
-            "FRAMEVOTE_SAMPLING": "quick",
-            # The disk has 256 MB, and is to be filled to the last byte.
-            "FRAMEVOTE_MIN_FREE_MB": "0",
-            "FRAMEVOTE_LEASE_SECONDS": str(LEASE_SECONDS),
-            "FRAMEVOTE_HEARTBEAT_SECONDS": "1",
-            "FRAMEVOTE_SWEEP_SECONDS": "1",
-            "FRAMEVOTE_REANNOUNCE_SECONDS": "3",
-            # The monkey takes more attempts than the world does.
-            "FRAMEVOTE_MAX_ATTEMPTS": "20",
             "FRAMEVOTE_TEST_STAND_IN": "0" if real else "1",
             "PYTHONUNBUFFERED": "1",
             **backend.environment(folder),
+            **settings,
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._frozen: set[str] = set()
@@ -76,8 +86,6 @@ class Stack:
         return [name for name in self._commands if name.startswith("worker")]
 
     def start(self) -> None:
-        self.run("manage.py", "migrate", "-v0")
-        self.run("manage.py", "ensure_admin")
         for name in self._commands:
             self._start(name)
         self._watcher.start()
@@ -146,11 +154,36 @@ class Stack:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=10) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def all_ended(self) -> bool:
+        """Whether nothing waits or runs any more."""
+        try:
+            return self.run("-c", UNFINISHED).strip() == "0"
+        except RuntimeError:
+            return False  # The monkey has the database.
+
+    def inspected(self, accepted: Mapping[str, str]) -> dict[str, Any]:
+        """What ``inspection.inspect`` says of these: SHA-256 by id. Everything must have ended."""
+        wanted = self.folder / "accepted.json"
+        wanted.write_text(json.dumps(accepted))
+        kind = "real" if self.real else "stand-in"
+        found = json.loads(self.run("-m", "tests.chaos.inspection", str(wanted), kind))
+        assert isinstance(found, dict)
+        return found
+
     def _gunicorn(self) -> list[str]:
+        """As ``script/supervisord.conf`` starts it."""
         return [
             *("-m", "gunicorn", "webapp.wsgi:application", "--bind", f"127.0.0.1:{self.port}"),
-            *("--workers", "2", "--worker-class", "gthread", "--threads", "8"),
-            *("--timeout", "60", "--graceful-timeout", "10", "--no-control-socket"),
+            *("--workers", "2", "--worker-class", "gthread"),
+            *("--timeout", "60", "--graceful-timeout", "10", "--keep-alive", "5"),
+            "--no-control-socket",
         ]
 
     def _watch(self) -> None:

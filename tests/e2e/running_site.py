@@ -56,7 +56,7 @@ class RunningSite:
         try:
             self._run("-c", PREPARE)
             self._start("sweeper", "manage.py", "sweep")
-            self._start("web", "-m", "gunicorn", "webapp.wsgi:application", "--threads", "8",
+            self._start("web", "-m", "gunicorn", "webapp.wsgi:application",
                         "--worker-class", "gthread", "--no-control-socket",
                         "--bind", self.url.removeprefix("http://"))  # fmt: skip
             wait_until(self._answers, "the pages are served", seconds=240)

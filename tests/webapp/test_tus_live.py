@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import random
 import socket
+import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.tus import PIECE, TUS, UPLOADS, encoded
 from tests.webapp.evidence import MP4
 from tests.webapp.tus_client import pieces_on_disk
 from webapp.accounts.models import ApiToken
+from webapp.submissions.api_uploads import STALL_SECONDS
 from webapp.submissions.models import PartialUpload, Submission
 from webapp.submissions.partial_uploads import COMMIT_BYTES
 
@@ -185,6 +187,20 @@ def test_a_piece_without_an_announced_length(site: Site, alice: User, video: byt
     assert (answer.status, answer.headers["Upload-Offset"]) == (204, str(2 * MB))
     assert arrived(video[: 2 * MB])
     assert PartialUpload.objects.open().count() == 2
+
+
+def test_slow_uploads_leave_room_for_others(
+    site: Site, alice: User, video: bytes, sockets: list[socket.socket]
+) -> None:
+    """A process serves who comes after a dozen people whose lines stand still."""
+    url = site.start_web()
+    program = Program(alice, url)
+    for path in [program.begin(len(video)) for _ in range(12)]:
+        sockets.append(program.start_sending(path, video[:MB], len(video)))
+    # Before the first of those lines is given up.
+    address = f"{url}/healthz"
+    with urllib.request.urlopen(address, timeout=STALL_SECONDS - 5) as answer:  # noqa: S310
+        assert answer.status == 200
 
 
 def test_a_refused_piece_is_answered_before_it_was_sent(
