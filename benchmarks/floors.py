@@ -25,6 +25,7 @@ from detector.extraction import Cut, FaceExtraction
 from detector.faces import WORKING_SIDE, FaceFinder
 from detector.mtcnn import Mtcnn, pyramid
 from detector.mtcnn_networks import ONET_SIDE, RNET_SIDE
+from detector.network import views
 from detector.preprocessing import to_network_input
 from detector.runtime import session
 from detector.sampling import Sampling
@@ -57,7 +58,7 @@ class Floors:
             frames = [_shrunk(frame.image) for frame in stream]
         self._levels, self._small, self._large = _ready(frames)
         with FaceExtraction(video, FaceFinder(), Cut(about.margin, about.drop), sampling) as all_:
-            crops = [crop for faces in all_ for _, crop in faces]
+            crops = [view for faces in all_ for _, crop in faces for view in views(crop)]
         inputs = to_network_input(crops, loaded.image_size)
         self._faces = [_filled(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)]
         graph = to_onnx(loaded.model, loaded.sequence)

@@ -42,6 +42,11 @@ class Metadata:
         return CheckpointId(self.name, self.version, self.sha256)
 
 
+def views(crop: Image) -> tuple[Image, Image]:
+    """What a network that reads rows is shown of a face: its crop, and the mirror image."""
+    return crop, crop[:, ::-1]
+
+
 class Network:
     """A checkpoint's network, ready to be asked.
 
@@ -84,8 +89,8 @@ class Network:
         """
         if self.sequence != "rows":
             raise ValueError(f"{self.id.name} reads {self.sequence}, not single faces")
-        views = [view for crop in crops for view in (crop, crop[:, ::-1])]
-        return self._predict(views, self._faces).reshape(len(crops), FACE_PREDICTIONS, 2)
+        seen = [view for crop in crops for view in views(crop)]
+        return self._predict(seen, self._faces).reshape(len(crops), FACE_PREDICTIONS, 2)
 
     def predict_sequences(self, windows: Sequence[Sequence[Image]]) -> npt.NDArray[np.float32]:
         """Predictions of windows of 8 faces, for a checkpoint that reads frames.
