@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 from locust import FastHttpUser, between, events, task
 from locust.env import Environment
+from locust.runners import STATE_STOPPING
 
 from tests.tus import PIECE, TUS, UPLOADS, encoded
 
@@ -136,7 +137,7 @@ class Person(FastHttpUser):
         text = self.see(path, name)
         for _ in range(MOST_POLLS):
             poller = POLLER.search(text)
-            if poller is None:
+            if poller is None or self.environment.runner.state == STATE_STOPPING:
                 return
             time.sleep(int(poller[2]))
             text = self.see(html.unescape(poller[1]), polls_name, {"HX-Request": "true"})
