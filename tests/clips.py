@@ -25,6 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from av.video.stream import VideoStream
 
+from tests import scheduling
+
 os.environ.setdefault("SVT_LOG", "1")  # The AV1 encoder prints a page of greetings otherwise.
 
 Image = npt.NDArray[np.uint8]
@@ -310,6 +312,7 @@ def portrait(person: int) -> Image:
     return np.ascontiguousarray((darker * 255).clip(0, 255).astype(np.uint8))
 
 
+@scheduling.as_before()
 def write(
     path: Path,
     frames: Iterable[Image],

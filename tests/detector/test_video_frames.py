@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -129,6 +131,14 @@ def test_frames_held_back_at_the_end_do_not_lose_their_time(tmp_path: Path) -> N
         output.mux(stream.encode(None))
     times = [frame.time_s for frame in frames_of(clip)]
     assert times == pytest.approx([i / 25 for i in range(30)], abs=0.002)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="schedules otherwise")
+def test_rendering_av1_leaves_no_thread_in_real_time(tmp_path: Path) -> None:
+    """What the tests start later would have it too, and starve the machine."""
+    clips.av1(tmp_path / "clip.mp4", seconds=0.2)
+    threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libsvtav1"])
