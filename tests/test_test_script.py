@@ -14,8 +14,9 @@ PROGRAMS = ["chromium", "redis-server", "postgres", "docker-compose"]
 
 PYTEST = """#!/bin/sh
 case "$*" in
-  *--ignore=tests/detector*) echo "all others"; exit $OTHERS ;;
+  *--ignore=tests/detector*--ignore=tests/e2e*) echo "all others"; exit $OTHERS ;;
   *tests/detector*) sleep 0.3; echo "detector: done"; exit $DETECTOR ;;
+  *tests/e2e*) sleep 0.2; echo "browser: done"; exit $BROWSER ;;
   *) echo "given: $*"; exit $GIVEN ;;
 esac
 """
@@ -38,7 +39,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def run(tree: Path, *arguments: str, **ends: int) -> subprocess.CompletedProcess[str]:
-    environment = dict.fromkeys(("LINT", "OTHERS", "DETECTOR", "GIVEN"), "0")
+    environment = dict.fromkeys(("LINT", "OTHERS", "DETECTOR", "BROWSER", "GIVEN"), "0")
     environment |= {name: str(status) for name, status in ends.items()}
     (tree / "temporary").mkdir(exist_ok=True)
     return subprocess.run(
@@ -57,16 +58,18 @@ def test_the_status_is_0_when_everything_passed(tree: Path) -> None:
     assert finished.stderr == ""
     assert "all others" in finished.stdout
     assert "detector: done" in finished.stdout
+    assert "browser: done" in finished.stdout
     assert list((tree / "temporary").iterdir()) == []
 
 
-@pytest.mark.parametrize("failing", ["LINT", "OTHERS", "DETECTOR"])
+@pytest.mark.parametrize("failing", ["LINT", "OTHERS", "DETECTOR", "BROWSER"])
 def test_one_failure_is_enough_for_status_1_and_hides_no_output(tree: Path, failing: str) -> None:
     finished = run(tree, **{failing: 3})
 
     assert finished.returncode == 1
     assert "all others" in finished.stdout
     assert "detector: done" in finished.stdout
+    assert "browser: done" in finished.stdout
     assert ("script/lint failed" in finished.stderr) == (failing == "LINT")
 
 
