@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from detector import checkpoints, mtcnn_networks
+from detector import checkpoints, mtcnn_networks, serving
 from detector.device import cores
 from detector.domain import Image
 from detector.export import to_onnx
@@ -27,6 +27,7 @@ from detector.mtcnn import Mtcnn, pyramid
 from detector.mtcnn_networks import ONET_SIDE, RNET_SIDE
 from detector.network import views
 from detector.preprocessing import to_network_input
+from detector.quantization import quantized
 from detector.runtime import session
 from detector.sampling import Sampling
 from detector.video import sample
@@ -69,6 +70,7 @@ class Floors:
             ),
             "MTCNN's networks, TensorFlow": self._cascade(_tensorflow_mtcnn(), _one_by_one),
             "network, ONNX Runtime": self._network(_onnx(graph), self._side_by_side),
+            **self._in_8_bits(checkpoints.find(checkpoint), graph),
             "network, TensorFlow": self._network(_compiled(loaded.model), _one_by_one),
         }
         for call in self._calls.values():
@@ -97,6 +99,13 @@ class Floors:
 
     def _network(self, network: Any, run: Any) -> Callable[[], None]:
         return lambda: run(network, self._faces)
+
+    def _in_8_bits(self, folder: Path, graph: bytes) -> dict[str, Callable[[], None]]:
+        """On a processor where that is how the checkpoint is served."""
+        if serving.best_bits(folder) != 8:
+            return {}
+        graph = quantized(graph, (folder / checkpoints.ACTIVATION_RANGES).read_bytes())
+        return {"network, ONNX Runtime, 8 bits": self._network(_onnx(graph), self._side_by_side)}
 
     def _side_by_side(self, network: Any, batches: Sequence[Pictures]) -> None:
         list(self._pool.map(network, batches))

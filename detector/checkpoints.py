@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "checkpoints"
 WEIGHTS = "weights.safetensors"
 METADATA = "metadata.json"
+ACTIVATION_RANGES = "activation_ranges.json"
+"""Of a calibrated checkpoint that reads rows: see ``quantization``."""
 CLASS_ORDER = [label.name for label in Label]
 
 BATCH = 16

@@ -1,8 +1,8 @@
 """A trained network as an ONNX graph, which ONNX Runtime computes faster than TensorFlow does.
 
-The graph is that of ``model.build_model`` in inference: no dropout, batch statistics fixed,
-the residual blocks' scales multiplied into the convolutions before them. ONNX Runtime orders
-channels before rows and columns, so pictures are turned once, at the entrance.
+The graph is that of ``model.build_model`` in inference: no dropout, batch statistics fixed and
+multiplied into the convolutions before them, and so are the residual blocks' scales. ONNX
+Runtime orders channels before rows and columns, so pictures are turned once, at the entrance.
 
 Needs TensorFlow for nothing but the model it is given, which has to be loaded by then.
 """
@@ -27,6 +27,8 @@ IR_VERSION = 8
 INPUT, OUTPUT = "pictures", "predictions"
 
 Floats = npt.NDArray[np.float32]
+
+NOTHING = np.zeros((), np.float32)
 
 
 class Graph:
@@ -119,38 +121,45 @@ def _add_backbone(graph: Graph, backbone: keras.Model, pictures: str) -> str:
     import keras
 
     names = {id(backbone.inputs[0]): pictures}
-    scales = {
-        id(layer.input[1]): layer.scale
-        for layer in backbone.layers
-        if type(layer).__name__ == "CustomScaleLayer"
-    }
+    after: dict[int, tuple[Floats, Floats]] = {}
+    for layer in backbone.layers:
+        if type(layer).__name__ == "CustomScaleLayer":
+            after[id(layer.input[1])] = np.asarray(layer.scale, np.float32), NOTHING
+        elif type(layer).__name__ == "BatchNormalization":
+            after[id(layer.input)] = _normalization(layer)
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
         sources = layer.input if isinstance(layer.input, list) else [layer.input]
         inputs = [names[id(source)] for source in sources]
         names[id(layer.output)] = _add_layer(
-            graph, layer, inputs, scale=scales.get(id(layer.output), 1.0)
+            graph, layer, inputs, after.pop(id(layer.output), None)
         )
     return names[id(backbone.outputs[0])]
 
 
-def _add_layer(graph: Graph, layer: Any, inputs: list[str], scale: float) -> str:
+def _add_layer(
+    graph: Graph, layer: Any, inputs: list[str], after: tuple[Floats, Floats] | None
+) -> str:
+    """``after``: a factor and a summand of each channel, which the layer's answer gets."""
     kind = type(layer).__name__
     weights = [np.asarray(weight) for weight in layer.weights]
     if kind == "Conv2D" and layer.activation.__name__ == "linear":
-        bias = weights[1] * np.float32(scale) if layer.use_bias else None
+        bias = weights[1] if layer.use_bias else np.zeros(layer.filters, np.float32)
+        factor, summand = after or (np.ones((), np.float32), NOTHING)
         return graph.convolve(
             inputs[0],
-            weights[0] * np.float32(scale),
-            bias,
+            weights[0] * factor,
+            bias * factor + summand,
             strides=list(layer.strides),
             pads=_pads(layer.padding, layer.kernel_size, layer.strides),
         )
-    if scale != 1.0:
-        raise ValueError(f"{layer.name} ({kind}) is scaled; expected a convolution there")
-    if kind == "BatchNormalization":
-        return _add_normalization(graph, layer, inputs[0])
+    if after:
+        raise ValueError(
+            f"{layer.name} ({kind}) is scaled or normalized; expected a convolution there"
+        )
+    if kind == "BatchNormalization":  # In the convolution before it already.
+        return inputs[0]
     if kind == "Activation" and layer.activation.__name__ == "relu":
         return str(graph.add("Relu", inputs[0]))
     if kind in ("MaxPooling2D", "AveragePooling2D"):
@@ -179,13 +188,16 @@ def _pads(padding: str, window: Sequence[int], strides: Sequence[int]) -> list[i
     return [side // 2 for side in window] * 2
 
 
-def _add_normalization(graph: Graph, layer: Any, x: str) -> str:
-    channels = layer.moving_mean.shape[0]
-    gamma = np.asarray(layer.gamma) if layer.scale else np.ones(channels)
-    beta = np.asarray(layer.beta) if layer.center else np.zeros(channels)
-    statistics = [gamma, beta, np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)]
-    constants = [graph.constant(values) for values in statistics]
-    return str(graph.add("BatchNormalization", x, *constants, epsilon=layer.epsilon))
+def _normalization(layer: Any) -> tuple[Floats, Floats]:
+    """Factor and summand of each channel."""
+    mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
+    factor = 1 / np.sqrt(variance + layer.epsilon)
+    if layer.scale:
+        factor = factor * np.asarray(layer.gamma)
+    summand = -mean * factor
+    if layer.center:
+        summand = summand + np.asarray(layer.beta)
+    return factor.astype(np.float32), summand.astype(np.float32)
 
 
 def _add_head(graph: Graph, head: keras.Model, x: str, side: tuple[int, int], grid: int) -> str:

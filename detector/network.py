@@ -55,10 +55,12 @@ class Network:
         compute: the engine.
         faces: how many pictures of faces go into one computation. The last one of several is
             filled up: another shape would be prepared for anew.
+        bits: of the numbers that the engine computes with.
     """
 
-    def __init__(self, metadata: Metadata, compute: Compute, faces: int) -> None:
+    def __init__(self, metadata: Metadata, compute: Compute, faces: int, bits: int = 32) -> None:
         self.metadata = metadata
+        self.bits = bits
         self._compute = compute
         self._faces = faces
 

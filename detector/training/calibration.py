@@ -28,10 +28,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector import checkpoints
+from detector import checkpoints, serving
 from detector.domain import Label
 from detector.errors import CheckpointError
-from detector.preprocessing import whole_crop
+from detector.preprocessing import to_network_input, whole_crop
+from detector.quantization import activation_ranges
 from detector.training import model_card
 from detector.training.crops import LabelledFace
 from detector.training.errors import DatasetError
@@ -231,6 +232,7 @@ def calibrate(
             "thresholds": thresholds | {"abstention_band": [low, high]},
         }
         checkpoints.rewrite(written, changes)
+        _measure_activations(written, faces)
         model_card.write(written)
         written.rename(out)
     return report | {"abstention_band": [low, high]}
@@ -284,6 +286,20 @@ def _faces(crops: EvaluationSet) -> tuple[list[LabelledFace], Bools]:
             f"got {len(fake) - fake.sum()} and {fake.sum()}"
         )
     return faces, fake
+
+
+def _measure_activations(folder: Path, faces: list[LabelledFace]) -> None:
+    """What a checkpoint that reads rows needs to be served in 8 bits."""
+    about = checkpoints.read_metadata(folder)
+    if about.architecture["sequence"] != "rows":
+        return
+    size = int(about.architecture["image_size"])
+    batches = (
+        to_network_input([whole_crop(face.image()) for face in faces[start : start + CHUNK]], size)
+        for start in range(0, len(faces), CHUNK)
+    )
+    ranges = activation_ranges(serving.exported(str(folder)), batches)
+    (folder / checkpoints.ACTIVATION_RANGES).write_bytes(ranges)
 
 
 def _predictions(checkpoint: checkpoints.LoadedCheckpoint, faces: list[LabelledFace]) -> Floats:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from detector import checkpoints
+from detector import checkpoints, serving
 from detector.errors import DetectorError
 from detector.sampling import BUDGETS, Sampling
 from detector.training import comparison, evaluation_report, figure_tables, model_card
@@ -73,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores", metavar="N")
     parser.add_argument(
+        "--bits",
+        type=int,
+        choices=(8, 32),
+        help="of the network's numbers on a processor; otherwise those that are faster on this one",
+    )
+    parser.add_argument(
         "--compare",
         nargs=2,
         type=Path,
@@ -120,6 +126,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         for problem in one.problems:
             print(f"{one.title}: {problem}", file=sys.stderr)
     damages = DAMAGES if options.robustness else ()
+    bits = options.bits or serving.best_bits(checkpoints.find(options.checkpoint))
     folder = EvaluationFolder.begin(
         options.out,
         {
@@ -127,6 +134,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             "thresholds": dict(about.thresholds),
             "calibration": about.calibration,
             "sampling": options.sampling,
+            "bits": bits,
             "sets": {
                 one.title: {"levels": list(one.levels), "fingerprint": one.fingerprint()}
                 for one in sets
@@ -135,7 +143,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         },
         afresh=options.force,
     )
-    networks = _Networks(options.checkpoint, options.device, options.threads)
+    networks = _Networks(options.checkpoint, options.device, options.threads, bits)
     for one in sets:
         for damage in (None, *damages):
             _complete(folder, one, damage, networks, Sampling.named(options.sampling))
@@ -150,6 +158,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     ran = {
         "checkpoint": {"name": about.name, "version": about.version, "sha256": about.sha256},
         "sampling": options.sampling,
+        "bits": networks.bits,
     } | provenance(_command(options, sets), networks.device)
     document = evaluation_report.write(folder.path, evaluated, ran)
     if not document["sets"]:
@@ -161,7 +170,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 def put_into(folder: Path, document: dict[str, Any]) -> None:
     """The figures of an evaluation into a checkpoint's metadata, and onto its card."""
-    ran = {key: document[key] for key in ("command", "date", "hardware", "versions")}
+    ran = {key: document[key] for key in ("command", "date", "hardware", "versions", "bits")}
     checkpoints.write_metrics(folder, [entry | ran for entry in document["sets"]])
     model_card.write(folder)
 
@@ -180,8 +189,8 @@ def provenance(command: str, device: str) -> dict[str, Any]:
 class _Networks:
     """The checkpoint, and the detector around it, loaded when first asked for."""
 
-    def __init__(self, name: str, device: str, threads: int) -> None:
-        self._name, self._device, self._threads = name, device, threads
+    def __init__(self, name: str, device: str, threads: int, bits: int) -> None:
+        self._name, self._device, self._threads, self._bits = name, device, threads, bits
         self._network: Network | None = None
         self._detector: Detector | None = None
 
@@ -190,13 +199,17 @@ class _Networks:
         """TensorFlow's name of the one in use, or what was asked for."""
         return self._device
 
+    @property
+    def bits(self) -> int:
+        """Of the numbers computed with: a GPU's are not those asked for."""
+        return self._network.bits if self._network else self._bits
+
     def network(self) -> Network:
-        from detector import serving
         from detector.device import choose
 
         if self._network is None:
             self._device = choose(self._device, self._threads)
-            self._network = serving.load(self._name, self._device)
+            self._network = serving.load(self._name, self._device, bits=self._bits)
         return self._network
 
     def detector(self) -> Detector:

@@ -115,7 +115,7 @@ def _measured(entries: Sequence[Mapping[str, Any]]) -> list[str]:
             *figure_tables.whole(entry),
             "",
             f"`{entry['command']}`, {entry['date']}, on {hardware['cores']} cores of "
-            f"{hardware['processor']}.",
+            f"{hardware['processor']}{', in 8 bits' if entry.get('bits') == 8 else ''}.",
         ]
     return lines
 
