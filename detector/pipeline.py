@@ -141,7 +141,7 @@ class Detector:
             sampling=sampling.name,
             sampled_frames=tuple(sampled),
             seconds=stages.seconds(),
-            versions=versions(),
+            versions=versions() | {"network": f"{self._network.bits} bits"},
             skipped_frames=run.planned - len(sampled) if run.watch.settled else 0,
         )
 
