@@ -8,43 +8,25 @@ telling costs: the processor time of the detector with and without it.
 
 from __future__ import annotations
 
-import os
-import shutil
-import statistics
 import sys
 import time
 from pathlib import Path
+
+from benchmarks import clips
+from benchmarks.site import print_table, site
 
 ROUNDS = 5
 
 
 def main() -> int:
     """Print the table. Exit status."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-
-    django.setup()
-    from django.conf import settings
-    from django.test.runner import DiscoverRunner
-
-    from benchmarks import clips
-    from tests.processes import Site
-
-    runner = DiscoverRunner(verbosity=0, interactive=False)
-    old = runner.setup_databases()
-    site = Site(settings.FRAMEVOTE_VAR_DIR, settings.FRAMEVOTE_MEDIA_DIR)
-    try:
-        clip = clips.ten_seconds(settings.FRAMEVOTE_VAR_DIR / "clip.mp4")
-        site.start_worker()
+    with site() as measured:
+        clip = clips.ten_seconds(measured.var_dir / "clip.mp4")
+        measured.start_worker()
         _analyzed(clip)  # The first waits until the network is loaded.
         rounds = [_analyzed(clip) for _ in range(ROUNDS)]
-        site.stop_all()
+        measured.stop_all()
         costs = _costs(clip)
-    finally:
-        site.stop_all()
-        runner.teardown_databases(old)
-        shutil.rmtree(settings.FRAMEVOTE_VAR_DIR)
-    print(f"{f'{ROUNDS} times':<52}{'median':>9}{'min':>9}{'max':>9}")
     rows = {
         "from the claim to the first evidence, s": [first for first, _, _ in rounds],
         "from the claim to the result, s": [whole for _, whole, _ in rounds],
@@ -52,8 +34,7 @@ def main() -> int:
         "processor time of the detector, telling nobody, s": [silent for silent, _ in costs],
         "processor time of the detector, telling, s": [telling for _, telling in costs],
     }
-    for name, values in rows.items():
-        print(f"{name:<52}{statistics.median(values):>9.2f}{min(values):>9.2f}{max(values):>9.2f}")
+    print_table(f"{ROUNDS} times", rows)
     return 0
 
 

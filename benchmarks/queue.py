@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from benchmarks.site import print_table, site
 
 ANALYSES = 400
 OWNERS = 10
@@ -164,27 +165,17 @@ def _work(signal: str) -> int:
 
 
 def _overhead() -> int:
-    import django
+    waited, after = [], []
+    with site() as measured:
+        from django.core.files.uploadedfile import SimpleUploadedFile
 
-    django.setup()
-    from django.conf import settings
-    from django.core.files.uploadedfile import SimpleUploadedFile
-    from django.test.runner import DiscoverRunner
+        from tests import clips
+        from tests.servers import wait_until
+        from webapp.submissions.models import Analysis, State
+        from webapp.submissions.uploads import receive
 
-    from tests import clips
-    from tests.processes import Site
-    from tests.servers import wait_until
-    from webapp.submissions.models import Analysis, State
-    from webapp.submissions.uploads import receive
-
-    runner = DiscoverRunner(verbosity=0, interactive=False)
-    old = runner.setup_databases()
-    site = Site(settings.FRAMEVOTE_VAR_DIR, settings.FRAMEVOTE_MEDIA_DIR)
-    try:
-        site.start_worker()
-        clip = settings.FRAMEVOTE_VAR_DIR / "clip.mp4"
-        clips.one_person(clip, seconds=1)
-        waited, after = [], []
+        measured.start_worker()
+        clip = clips.one_person(measured.var_dir / "clip.mp4", seconds=1)
         for number in range(CLIPS + 1):
             upload = SimpleUploadedFile("clip.mp4", clip.read_bytes())
             submission = receive(upload, owner=None, visitor=None, sampling="quick")
@@ -197,17 +188,12 @@ def _overhead() -> int:
                 waited.append((done.started_at - done.created_at).total_seconds())
                 whole = (done.finished_at - done.started_at).total_seconds()
                 after.append(whole - done.seconds["total"])
-    finally:
-        site.stop_all()
-        runner.teardown_databases(old)
-        shutil.rmtree(settings.FRAMEVOTE_VAR_DIR)
+    rows = {
+        "from the upload's row to its claim, s": waited,
+        "of the claim's time, not in the detector, s": after,
+    }
     print(f"\nOne worker, files as broker, SQLite, {CLIPS} clips")
-    print(f"{'seconds':<44}{'median':>9}{'min':>9}{'max':>9}")
-    for name, values in (
-        ("from the upload's row to its claim", waited),
-        ("of the claim's time, not in the detector", after),
-    ):
-        print(f"{name:<44}{statistics.median(values):>9.3f}{min(values):>9.3f}{max(values):>9.3f}")
+    print_table(f"{CLIPS} times", rows)
     return 0
 
 

@@ -89,7 +89,9 @@ def prepare(options: argparse.Namespace) -> int:
     """``prepare``: the graph that answers on the processor, in the cache, unless it is there."""
     try:
         with native_noise_held_back():
-            serving.load(options.checkpoint, cache=options.cache)
+            folder = checkpoints.find(options.checkpoint)
+            for bits in serving.possible_bits(folder) if options.all else (None,):
+                serving.load(options.checkpoint, cache=options.cache, bits=bits)
     except DetectorError as error:
         print(_explained(error), file=sys.stderr)
         return FAILED
@@ -155,6 +157,9 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     command = commands.add_parser("prepare", help="make what a checkpoint's first use would make")
     command.add_argument("--checkpoint", default="default", metavar="NAME")
     command.add_argument("--cache", type=Path, default=serving.user_cache(), metavar="DIR")
+    command.add_argument(
+        "--all", action="store_true", help="also what processors of another kind would make"
+    )
     command.set_defaults(run=prepare)
 
     for name, (module, about) in DEVELOPMENT.items():

@@ -71,9 +71,14 @@ def load(
     return Network(metadata, compute, FACES, bits)
 
 
+def possible_bits(folder: Path) -> tuple[int, ...]:
+    """With how many a checkpoint can be computed on one processor or another."""
+    return (32, 8) if (folder / checkpoints.ACTIVATION_RANGES).exists() else (32,)
+
+
 def best_bits(folder: Path) -> int:
-    """8 or 32: with which a checkpoint answers faster on this processor."""
-    return 8 if (folder / checkpoints.ACTIVATION_RANGES).exists() and quantization.pays() else 32
+    """With how many a checkpoint answers faster on this processor."""
+    return 8 if 8 in possible_bits(folder) and quantization.pays() else 32
 
 
 def user_cache() -> Path:
@@ -82,10 +87,11 @@ def user_cache() -> Path:
 
 
 def _ranges(folder: Path) -> bytes:
-    path = folder / checkpoints.ACTIVATION_RANGES
-    if not path.exists():
-        raise ValueError(f"{folder.name} has no {path.name}; detector calibrate makes it")
-    return path.read_bytes()
+    if 8 not in possible_bits(folder):
+        raise ValueError(
+            f"{folder.name} has no {checkpoints.ACTIVATION_RANGES}; detector calibrate makes it"
+        )
+    return (folder / checkpoints.ACTIVATION_RANGES).read_bytes()
 
 
 def _graph(name: str, metadata: Metadata, ranges: bytes | None, cache: Path) -> bytes:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from detector import checkpoints, quantization, serving
+from detector.cli import main
 from detector.domain import Image
 from detector.errors import BadCheckpoint
 from detector.export import to_onnx
@@ -117,6 +118,14 @@ def test_a_damaged_file_of_ranges_is_a_bad_checkpoint(
     (with_ranges / checkpoints.ACTIVATION_RANGES).write_bytes(content)
     with pytest.raises(BadCheckpoint, match=r"activation_ranges\.json: .* not those of this graph"):
         serving.load(str(with_ranges), cache=tmp_path / "cache", bits=8)
+
+
+def test_an_image_is_prepared_for_processors_of_both_kinds(
+    with_ranges: Path, tmp_path: Path
+) -> None:
+    command = ["prepare", "--checkpoint", str(with_ranges), "--cache", str(tmp_path / "cache")]
+    assert main([*command, "--all"]) == 0
+    assert len(list((tmp_path / "cache").glob("*.onnx"))) == 2
 
 
 def test_8_bits_of_a_checkpoint_that_was_not_measured_are_refused(rows_checkpoint: Path) -> None:
