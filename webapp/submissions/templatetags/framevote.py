@@ -5,9 +5,11 @@ A vote is always a sign of its own shape and a word; color comes on top.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from django import template
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
@@ -59,6 +61,7 @@ _STATE_WORDS = {
 
 
 @register.simple_tag
+@functools.cache
 def sign(kind: str) -> SafeString:
     """The shape of a vote, verdict or state as an inline SVG, silent to screen readers."""
     shape = mark_safe(_SHAPES.get(kind, ""))  # noqa: S308 - our own constants
@@ -68,6 +71,15 @@ def sign(kind: str) -> SafeString:
         kind.lower(),
         shape,
     )
+
+
+@register.simple_tag
+def thumbnails(analysis: Analysis) -> str:
+    """Where the pictures of its faces lie; each is its number and ``.jpg``.
+
+    Asking for the address of each one would be a tenth of a page of many faces.
+    """
+    return reverse("submissions:thumbnail", args=[analysis.pk, 0]).removesuffix("0.jpg")
 
 
 @register.simple_tag
