@@ -59,4 +59,4 @@ RUN FRAMEVOTE_VAR_DIR=/tmp/build FRAMEVOTE_MEDIA_DIR=/tmp/build \
     python manage.py collectstatic --no-input --verbosity 0 && rm -rf /tmp/build
 USER framevote
 # Else each new container would make it at its start.
-RUN python -m detector prepare --all --cache /data/var/cache
+RUN python -m detector prepare --cache /data/var/cache

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("video", nargs="?", type=Path, help="default: a rendered clip")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--checkpoint", default="default")
+    parser.add_argument("--bits", type=int, choices=(8, 32), default=32, help="of the network")
     parser.add_argument("--seed-frames", type=int, default=SEED_FRAMES,
                         help="that the way replaced is measured on (%(default)s)")  # fmt: skip
     parser.add_argument("--memory", type=int, nargs="*", default=[], metavar="SECONDS",
@@ -83,10 +84,10 @@ def _measure(video: Path, options: argparse.Namespace) -> Measured:
 
     media = probe(video)
     started = time.perf_counter()
-    detector = Detector.load(options.checkpoint, device="cpu")
+    detector = Detector.load(options.checkpoint, device="cpu", bits=options.bits)
     loading = time.perf_counter() - started
     seed = SeedWay(options.checkpoint)
-    floors = Floors(video, Sampling(), options.checkpoint)
+    floors = Floors(video, Sampling(), options.checkpoint, options.bits)
     detector.analyze(video)
     seed.seconds_a_frame(video, 1)
     measured = Measured(video.name, media, loading)

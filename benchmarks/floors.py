@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from detector import checkpoints, mtcnn_networks, serving
+from detector import checkpoints, mtcnn_networks
 from detector.device import cores
 from detector.domain import Image
 from detector.export import to_onnx
@@ -51,8 +51,8 @@ class Floors:
     levels of the pyramid, then at the candidates that were left.
     """
 
-    def __init__(self, video: Path, sampling: Sampling, checkpoint: str) -> None:
-        self._video, self._sampling = video, sampling
+    def __init__(self, video: Path, sampling: Sampling, checkpoint: str, bits: int) -> None:
+        self._video, self._sampling, self._bits = video, sampling, bits
         loaded = checkpoints.load(checkpoint)
         about = loaded.metadata
         with sample(video, sampling) as stream:
@@ -101,8 +101,8 @@ class Floors:
         return lambda: run(network, self._faces)
 
     def _in_8_bits(self, folder: Path, graph: bytes) -> dict[str, Callable[[], None]]:
-        """On a processor where that is how the checkpoint is served."""
-        if serving.best_bits(folder) != 8:
+        """If that is how the checkpoint is served."""
+        if self._bits != 8:
             return {}
         graph = quantized(graph, (folder / checkpoints.ACTIVATION_RANGES).read_bytes())
         return {"network, ONNX Runtime, 8 bits": self._network(_onnx(graph), self._side_by_side)}

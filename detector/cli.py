@@ -89,9 +89,7 @@ def prepare(options: argparse.Namespace) -> int:
     """``prepare``: the graph that answers on the processor, in the cache, unless it is there."""
     try:
         with native_noise_held_back():
-            folder = checkpoints.find(options.checkpoint)
-            for bits in serving.possible_bits(folder) if options.all else (None,):
-                serving.load(options.checkpoint, cache=options.cache, bits=bits)
+            serving.load(options.checkpoint, cache=options.cache, bits=options.bits)
     except DetectorError as error:
         print(_explained(error), file=sys.stderr)
         return FAILED
@@ -152,14 +150,13 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     )
     command.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
     command.add_argument("--threads", type=_count, default=0, help="0: all cores", metavar="N")
+    _add_bits(command)
     command.set_defaults(run=analyze)
 
     command = commands.add_parser("prepare", help="make what a checkpoint's first use would make")
     command.add_argument("--checkpoint", default="default", metavar="NAME")
     command.add_argument("--cache", type=Path, default=serving.user_cache(), metavar="DIR")
-    command.add_argument(
-        "--all", action="store_true", help="also what processors of another kind would make"
-    )
+    _add_bits(command)
     command.set_defaults(run=prepare)
 
     for name, (module, about) in DEVELOPMENT.items():
@@ -169,6 +166,16 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
             if name == "preprocess":
                 _add_reading_options(command)
     return parser
+
+
+def _add_bits(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--bits",
+        type=int,
+        choices=(8, 32),
+        default=32,
+        help="of the network's numbers; 8 needs a processor with VNNI; default %(default)s",
+    )
 
 
 def _add_reading_options(command: argparse.ArgumentParser) -> None:
@@ -217,7 +224,7 @@ def _load(options: argparse.Namespace) -> Detector:
     with native_noise_held_back():
         from detector.pipeline import Detector
 
-        return Detector.load(options.checkpoint, options.device, options.threads)
+        return Detector.load(options.checkpoint, options.device, options.threads, bits=options.bits)
 
 
 class _Progress:

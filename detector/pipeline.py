@@ -59,6 +59,7 @@ class Detector:
         device: str = "auto",
         threads: int = 0,
         cache: Path | None = None,
+        bits: int = 32,
     ) -> Detector:
         """Load the networks: a second, and many when a checkpoint is used for the first time.
 
@@ -66,7 +67,7 @@ class Detector:
             checkpoint: name of an installed checkpoint, or a path to its folder.
             device: see ``device.choose``.
             threads: that compute; 0 for one on each core.
-            cache: see ``serving.load``.
+            cache, bits: see ``serving.load``.
 
         Raises:
             CheckpointError: none of this name, or one that cannot be used.
@@ -77,7 +78,7 @@ class Detector:
         about = checkpoints.read_metadata(checkpoints.find(checkpoint))
         checkpoints.thresholds(about), checkpoints.temperature(about)
         name = choose(device, threads)
-        return cls(FaceFinder(), serving.load(checkpoint, name, cache), threads)
+        return cls(FaceFinder(), serving.load(checkpoint, name, cache, bits), threads)
 
     @property
     def checkpoint(self) -> Metadata:

@@ -1,9 +1,10 @@
-"""A network in 8 bits, where the processor multiplies those faster.
+"""A network in 8 bits, which some processors multiply faster.
 
 Activations become unsigned and weights signed numbers of 8 bits (Jacob et al., "Quantization
 and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018).
 Processors of the x86 family without the VNNI instructions add such products in 16 bits, which
-overflow; they keep computing in floating point.
+overflow; they cannot take part. The answers differ slightly from those in 32 bits
+(docs/performance.md), so workers that share a queue had better all do it or none.
 
 How large activations get is measured when a checkpoint is calibrated, and kept with it, so that
 its graph can be made where there are no faces.
@@ -30,7 +31,7 @@ LAYERS = ["Conv", "Relu", "Add", "Concat", "MaxPool", "AveragePool"]
 """What is computed in 8 bits; the recurrent head is not."""
 
 
-def pays(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def possible(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether this processor has the instructions; no where that can't be told."""
     try:
         lines = cpuinfo.read_text().splitlines()

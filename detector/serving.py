@@ -2,8 +2,8 @@
 
 On the processor that is ONNX Runtime, by measurement (docs/performance.md): of what one core
 does in a second it makes half as many answers again as TensorFlow, and it starts in a second
-where TensorFlow takes ten. In 8 bits it answers more than twice as fast, where the processor has
-the instructions and the checkpoint what it takes (``quantization``). The graph is made from the
+where TensorFlow takes ten. In 8 bits it answers twice as fast again, slightly otherwise, and only
+on some processors (``quantization``), so that has to be asked for. The graph is made from the
 checkpoint's arrays at first use, which needs TensorFlow once, and kept under the SHA-256 of what
 it is made from. On a GPU it is TensorFlow.
 """
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from detector import checkpoints, quantization
 from detector.checkpoint_files import read_arrays
-from detector.errors import BadCheckpoint
+from detector.errors import BadCheckpoint, NoDevice
 from detector.network import Metadata, Network
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def load(
     name: str = "default",
     device: str = "CPU:0",
     cache: Path | None = None,
-    bits: int | None = None,
+    bits: int = 32,
 ) -> Network:
     """Find, verify and load a checkpoint.
 
@@ -46,12 +46,12 @@ def load(
         name: an installed checkpoint's name, or a path to a folder.
         device: TensorFlow's name of a device.
         cache: folder of exported graphs; that of the user if None.
-        bits: 32 or 8, on a processor; if None, those that are faster on this one.
+        bits: 32 or 8, on a processor; a GPU has its own.
 
     Raises:
-        NoCheckpoint, ChecksumMismatch, BadCheckpoint: see ``checkpoints.load``; also of a file of
-            activation ranges that is no such file or another network's.
-        ValueError: 8 bits of a checkpoint whose activations were not measured.
+        NoCheckpoint, ChecksumMismatch, BadCheckpoint: see ``checkpoints.load``; also if 8 bits
+            are asked for and the activations were not measured, or another network's were.
+        NoDevice: this processor cannot compute in 8 bits.
     """
     if not device.startswith("CPU"):
         return checkpoints.load(name, device)
@@ -60,7 +60,6 @@ def load(
     folder = checkpoints.find(name)
     metadata = checkpoints.read_metadata(folder)
     read_arrays(folder / checkpoints.WEIGHTS, metadata.sha256)
-    bits = bits or best_bits(folder)
     ranges = _ranges(folder) if bits == 8 else None
     running = session(_graph(name, metadata, ranges, cache or user_cache()))
     [given], [answered] = running.get_inputs(), running.get_outputs()
@@ -71,27 +70,18 @@ def load(
     return Network(metadata, compute, FACES, bits)
 
 
-def possible_bits(folder: Path) -> tuple[int, ...]:
-    """With how many a checkpoint can be computed on one processor or another."""
-    return (32, 8) if (folder / checkpoints.ACTIVATION_RANGES).exists() else (32,)
-
-
-def best_bits(folder: Path) -> int:
-    """With how many a checkpoint answers faster on this processor."""
-    return 8 if 8 in possible_bits(folder) and quantization.pays() else 32
-
-
 def user_cache() -> Path:
     """Where this user's programs keep what they can make again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "framevote"
 
 
 def _ranges(folder: Path) -> bytes:
-    if 8 not in possible_bits(folder):
-        raise ValueError(
-            f"{folder.name} has no {checkpoints.ACTIVATION_RANGES}; detector calibrate makes it"
-        )
-    return (folder / checkpoints.ACTIVATION_RANGES).read_bytes()
+    if not quantization.possible():
+        raise NoDevice("8 bits need a processor with VNNI")
+    try:
+        return (folder / checkpoints.ACTIVATION_RANGES).read_bytes()
+    except OSError as error:
+        raise BadCheckpoint(f"no {checkpoints.ACTIVATION_RANGES}: {error}") from error
 
 
 def _graph(name: str, metadata: Metadata, ranges: bytes | None, cache: Path) -> bytes:

@@ -83,6 +83,7 @@ FRAMEVOTE_DEVICE = env.str(
     "auto",
     validate=matching(r"auto|(cpu|gpu)(:[0-9]+)?", "auto, cpu, gpu, or one such as GPU:1"),
 )
+FRAMEVOTE_BITS = env.str("FRAMEVOTE_BITS", "32", validate=one_of(("8", "32")))
 FRAMEVOTE_THREADS = env.int("FRAMEVOTE_THREADS", 0, validate=at_least(0))
 
 FRAMEVOTE_WORKER_CONCURRENCY = env.int("FRAMEVOTE_WORKER_CONCURRENCY", 1, validate=at_least(1))

@@ -33,6 +33,7 @@ def loaded_detector() -> Detector:
                 device=settings.FRAMEVOTE_DEVICE,
                 threads=settings.FRAMEVOTE_THREADS,
                 cache=settings.FRAMEVOTE_VAR_DIR / "cache",
+                bits=int(settings.FRAMEVOTE_BITS),
             )
             logger.info("detector %s is loaded", settings.FRAMEVOTE_CHECKPOINT)
         return _detector

@@ -76,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bits",
         type=int,
         choices=(8, 32),
-        help="of the network's numbers on a processor; otherwise those that are faster on this one",
+        default=32,
+        help="of the network's numbers; 8 needs a processor with VNNI; default %(default)s",
     )
     parser.add_argument(
         "--compare",
@@ -126,7 +127,6 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         for problem in one.problems:
             print(f"{one.title}: {problem}", file=sys.stderr)
     damages = DAMAGES if options.robustness else ()
-    bits = options.bits or serving.best_bits(checkpoints.find(options.checkpoint))
     folder = EvaluationFolder.begin(
         options.out,
         {
@@ -134,7 +134,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             "thresholds": dict(about.thresholds),
             "calibration": about.calibration,
             "sampling": options.sampling,
-            "bits": bits,
+            "bits": options.bits,
             "sets": {
                 one.title: {"levels": list(one.levels), "fingerprint": one.fingerprint()}
                 for one in sets
@@ -143,7 +143,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         },
         afresh=options.force,
     )
-    networks = _Networks(options.checkpoint, options.device, options.threads, bits)
+    networks = _Networks(options.checkpoint, options.device, options.threads, options.bits)
     for one in sets:
         for damage in (None, *damages):
             _complete(folder, one, damage, networks, Sampling.named(options.sampling))
@@ -272,6 +272,8 @@ def _command(options: argparse.Namespace, sets: Sequence[EvaluationSet]) -> str:
         words += ["--compression", options.compression]
     if options.robustness:
         words.append("--robustness")
+    if options.bits != 32:
+        words += ["--bits", str(options.bits)]
     return shlex.join(words)
 
 

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from detector import checkpoints, quantization, serving
-from detector.cli import main
 from detector.domain import Image
-from detector.errors import BadCheckpoint
+from detector.errors import BadCheckpoint, NoDevice
 from detector.export import to_onnx
-from detector.quantization import activation_ranges, pays, quantized
+from detector.quantization import activation_ranges, possible, quantized
 from detector.runtime import session
 from tests import clips
 
-needs_vnni = pytest.mark.skipif(not pays(), reason="this processor has no VNNI, and would overflow")
+needs_vnni = pytest.mark.skipif(
+    not possible(), reason="this processor has no VNNI, and would overflow"
+)
 
 
 def crops(count: int) -> list[Image]:
@@ -51,13 +52,13 @@ def with_ranges(rows_checkpoint: Path, tmp_path: Path) -> Path:
         (None, False),
     ],
 )
-def test_it_pays_with_the_instructions_for_it(
+def test_it_is_possible_with_the_instructions_for_it(
     tmp_path: Path, flags: str | None, expected: bool
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     if flags:
         cpuinfo.write_text(f"processor\t: 0\n{flags}\n")
-    assert pays(cpuinfo) == expected
+    assert possible(cpuinfo) == expected
 
 
 @needs_vnni
@@ -83,22 +84,19 @@ def test_ranges_of_another_network_are_refused(pictures: np.ndarray) -> None:
         quantized(larger, activation_ranges(small, [pictures]))
 
 
-@pytest.mark.parametrize("there_are_ranges", [True, False])
-@pytest.mark.parametrize("has_vnni", [True, False])
-def test_a_checkpoint_is_served_in_8_bits_if_it_can_be_and_that_pays(
-    with_ranges: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    there_are_ranges: bool,
-    has_vnni: bool,
+def test_8_bits_are_served_only_where_they_are_asked_for(with_ranges: Path, tmp_path: Path) -> None:
+    assert serving.load(str(with_ranges), cache=tmp_path / "cache").bits == 32
+
+
+def test_a_processor_without_the_instructions_refuses(
+    with_ranges: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantization, "pays", lambda: has_vnni)
-    if not there_are_ranges:
-        (with_ranges / checkpoints.ACTIVATION_RANGES).unlink()
-    network = serving.load(str(with_ranges), cache=tmp_path / "cache")
-    assert network.bits == (8 if there_are_ranges and has_vnni else 32)
+    monkeypatch.setattr(quantization, "possible", lambda: False)
+    with pytest.raises(NoDevice, match="VNNI"):
+        serving.load(str(with_ranges), bits=8)
 
 
+@needs_vnni
 def test_both_graphs_are_kept_and_neither_is_taken_for_the_other(
     with_ranges: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +109,7 @@ def test_both_graphs_are_kept_and_neither_is_taken_for_the_other(
     np.testing.assert_array_equal(again, exact)
 
 
+@needs_vnni
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"data": {}}'])
 def test_a_damaged_file_of_ranges_is_a_bad_checkpoint(
     with_ranges: Path, tmp_path: Path, content: bytes
@@ -120,14 +119,8 @@ def test_a_damaged_file_of_ranges_is_a_bad_checkpoint(
         serving.load(str(with_ranges), cache=tmp_path / "cache", bits=8)
 
 
-def test_an_image_is_prepared_for_processors_of_both_kinds(
-    with_ranges: Path, tmp_path: Path
-) -> None:
-    command = ["prepare", "--checkpoint", str(with_ranges), "--cache", str(tmp_path / "cache")]
-    assert main([*command, "--all"]) == 0
-    assert len(list((tmp_path / "cache").glob("*.onnx"))) == 2
-
-
+@needs_vnni
+@needs_vnni
 def test_8_bits_of_a_checkpoint_that_was_not_measured_are_refused(rows_checkpoint: Path) -> None:
-    with pytest.raises(ValueError, match=r"has no activation_ranges\.json; detector calibrate"):
+    with pytest.raises(BadCheckpoint, match=r"no activation_ranges\.json"):
         serving.load(str(rows_checkpoint), bits=8)

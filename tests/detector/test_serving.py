@@ -76,7 +76,7 @@ def test_a_served_checkpoint_answers_as_the_trained_one(
 
 
 def test_the_shipped_checkpoint_is_served_as_it_was_trained() -> None:
-    served, trained = serving.load("default", bits=32), checkpoints.load("default")
+    served, trained = serving.load("default"), checkpoints.load("default")
     some = crops(9)
     np.testing.assert_allclose(served.predict_faces(some), trained.predict_faces(some), atol=1e-5)
 
