@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from .. import wording
 from ..model_cards import Figure
-from ..models import Analysis, State
+from ..models import Analysis, Face, State
 
 register = template.Library()
 
@@ -105,6 +105,12 @@ def analysis_badge(analysis: Analysis | None) -> SafeString:
     if analysis.state == State.RUNNING:
         word = f"{word} {analysis.percent}%"
     return _badge(analysis.state, word)
+
+
+@register.filter
+def look(face: Face) -> str:
+    """The classes of a face on a page, by its vote and whether that counts."""
+    return f"is-{face.vote.lower()}" if face.counts else f"is-{face.vote.lower()} is-ghost"
 
 
 @register.filter
