@@ -165,6 +165,8 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
             _add_options_of(module, command)
             if name == "preprocess":
                 _add_reading_options(command)
+            if name == "evaluate":
+                _add_bits(command)
     return parser
 
 

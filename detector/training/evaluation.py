@@ -73,13 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or such as GPU:1")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores", metavar="N")
     parser.add_argument(
-        "--bits",
-        type=int,
-        choices=(8, 32),
-        default=32,
-        help="of the network's numbers; 8 needs a processor with VNNI; default %(default)s",
-    )
-    parser.add_argument(
         "--compare",
         nargs=2,
         type=Path,
