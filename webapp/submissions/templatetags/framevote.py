@@ -74,7 +74,7 @@ def sign(kind: str) -> SafeString:
 
 
 @register.simple_tag
-def thumbnails(analysis: Analysis) -> str:
+def thumbnail_folder(analysis: Analysis) -> str:
     """Where the pictures of its faces lie; each is its number and ``.jpg``.
 
     Asking for the address of each one would be a tenth of a page of many faces.
