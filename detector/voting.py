@@ -7,9 +7,10 @@
    REAL than FAKE; without a voting face there is none.
 3. A *person* is REAL or FAKE by the same majority over the person's faces.
 4. The *verdict* is the video vote, except that one FAKE person makes the video FAKE,
-   and that a stated reason makes it UNDECIDED. One such reason: of a video voted REAL
-   only somebody seen briefly is FAKE. That is a short forgery, or a texture that passed
-   for a face a few times, and the votes cannot tell which.
+   and that a stated reason makes it UNDECIDED. Two such reasons: of a video voted REAL
+   only somebody seen briefly is FAKE (that is a short forgery, or a texture that passed
+   for a face a few times, and the votes cannot tell which); and the probability is not
+   on the side of the votes, or too near to one half (see ``too_unsure``).
 
 ``settled`` says whether all that is known before the last frame.
 
@@ -135,6 +136,24 @@ def calibrated(probability: float, temperature: float | None) -> float:
     return 1 / (1 + math.exp(-math.log(bounded / (1 - bounded)) / temperature))
 
 
+def too_unsure(called_fake: bool, probability: float, band: tuple[float, float] | None) -> bool:
+    """Whether FAKE or REAL is withheld for its probability: it lies in the band, or contradicts.
+
+    The majority counts votes and the probability is a mean: a few sure votes can pull it to
+    the other side of one half. Called FAKE with 0.4 would be nonsense to who reads it.
+
+    Args:
+        called_fake: by the majority; else it is called REAL.
+        probability: of fake, calibrated.
+        band: ``Thresholds.abstention_band``.
+    """
+    if band is not None and band[0] <= probability <= band[1]:
+        return True
+    if called_fake:
+        return probability < 0.5 - _ROUNDING
+    return probability > 0.5 + _ROUNDING
+
+
 def decide(
     ballots: Sequence[Ballot],
     thresholds: Thresholds | None = None,
@@ -180,7 +199,7 @@ def decide(
     if probability is None:
         # Many people, each seen briefly.
         probability = _highest(people, decided)
-    withheld = _why_undecided(ballots, votes, probability, thresholds)
+    withheld = _why_undecided(ballots, votes, decided, probability, thresholds)
     if withheld is None and decided is Verdict.REAL and _someone_is_fake(people):
         withheld = Reason.BRIEF_PERSON_DIFFERS
     if decided is None or withheld is not None:
@@ -204,9 +223,9 @@ def settled(
     REAL and UNDECIDED are never settled: whoever appears in the last frames may be a FAKE
     person, and one makes the video FAKE or UNDECIDED. FAKE is settled by one person who has as
     many FAKE votes as there are REAL ones of anybody, together with those that may still come,
-    and whose share of the votes is enough to decide whatever comes. Then it is a tie at least,
-    even if all whom the REAL votes are of turn out to be this person, and in every frame that
-    is left the person is REAL.
+    and whose probability stays sure whatever comes. Then it is a tie at least, even if all whom
+    the REAL votes are of turn out to be this person, and in every frame that is left the person
+    is REAL. That needs at least half of all faces, so the person is not one seen too briefly.
 
     Whoever is in those frames may have any vote, probability and size. Two things are taken
     for granted: that none of them holds more faces than ``fullest``, else a crowd in the last
@@ -227,14 +246,13 @@ def settled(
     # Who does not count yet may count with more faces.
     large = [ballot for ballot in ballots if ballot.side >= thresholds.min_face_px]
     most_real = count_votes(b.vote for b in large).real + fullest * left
-    enough = thresholds.min_deciding_share * (len(large) + fullest * left)
     for person in decision.people:
-        if person.counts and person.votes.fake >= most_real and person.votes.total >= enough:
+        if person.counts and person.votes.fake >= most_real:
             # The deciding person's probability is the highest, so not below this one's.
             known = sum(b.probability_fake for b in large if b.person == person.id)
             lowest = calibrated(known / (len(large) + left), temperature)
             band = thresholds.abstention_band
-            if band is None or lowest > band[1] + _ROUNDING:
+            if lowest >= 0.5 and (band is None or lowest > band[1] + _ROUNDING):
                 return True
     return False
 
@@ -296,6 +314,7 @@ def _someone_is_fake(people: Sequence[PersonResult]) -> bool:
 def _why_undecided(
     ballots: Sequence[Ballot],
     votes: VoteCount,
+    decided: Verdict | None,
     probability: float | None,
     thresholds: Thresholds,
 ) -> Reason | None:
@@ -307,11 +326,10 @@ def _why_undecided(
             if _size_is_the_obstacle(ballots, thresholds)
             else Reason.TOO_FEW_FACES
         )
-    if thresholds.abstention_band is not None and probability is not None:
-        low, high = thresholds.abstention_band
-        if low <= probability <= high:
-            return Reason.LOW_CONFIDENCE
-    return None
+    if decided is None or probability is None:
+        return None
+    unsure = too_unsure(decided is Verdict.FAKE, probability, thresholds.abstention_band)
+    return Reason.LOW_CONFIDENCE if unsure else None
 
 
 def _size_is_the_obstacle(ballots: Sequence[Ballot], thresholds: Thresholds) -> bool:

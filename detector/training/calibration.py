@@ -37,7 +37,7 @@ from detector.training import model_card
 from detector.training.crops import LabelledFace
 from detector.training.errors import DatasetError
 from detector.training.evaluation_sets import EvaluationSet, read_sets
-from detector.voting import calibrated
+from detector.voting import calibrated, too_unsure
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -87,43 +87,26 @@ def band(
 ) -> tuple[float, float]:
     """The abstention band (low, high) around one half.
 
-    ``high`` is as small as it can be with no more than ``allowed`` genuine examples outside of
-    the band that are voted fake. ``low`` mirrors it, unless more than ``most_undecided`` of
-    the examples would lie between: then it is nearer to one half.
+    What lies in it, or on the other side of one half from its vote, is undecided
+    (``voting.too_unsure``). ``high`` is as small as it can be with no more than ``allowed``
+    genuine examples called fake. ``low`` mirrors it, unless more than ``most_undecided`` of
+    the examples would be undecided: then it is nearer to one half.
 
     Args:
         probability: calibrated, of each example, shape (n,).
         voted_fake, fake: its vote and the truth, shape (n,).
         allowed: see ``most_false_positives``.
-
-    Raises:
-        ValueError: there is no such band, for genuine examples are voted fake with
-            probabilities far below one half.
     """
     accused = np.sort(probability[~fake & voted_fake])[::-1]
-    for above in range(allowed, -1, -1):
-        high = max(0.5, float(accused[above])) if len(accused) > above else 0.5
-        low = _lower_end(probability, high, most_undecided)
-        # The band is closed: what lies on its ends is undecided.
-        if np.sum((accused < low) | (accused > high)) <= allowed:
-            return low, high
-    raise ValueError(
-        f"more than {allowed} genuine examples are voted fake with a probability below {low:.3f}; "
-        "a larger --most-undecided may help"
-    )
-
-
-def _lower_end(probability: Floats, high: float, most_undecided: float) -> float:
-    room = int(most_undecided * len(probability)) - int(
-        np.sum((probability >= 0.5) & (probability <= high))
-    )
-    if room < 0:
-        return 0.5
+    high = max(0.5, float(accused[allowed])) if len(accused) > allowed else 0.5
     low = 1 - high
-    below = np.sort(probability[probability < 0.5])[::-1]
-    if np.sum(below >= low) > room:
-        low = float(np.nextafter(below[room], 1))
-    return low
+    called_fake = np.sum(voted_fake & (probability > high))
+    called_real = np.sort(probability[~voted_fake & (probability < 0.5)])
+    fewest = len(probability) - int(most_undecided * len(probability)) - called_fake
+    if np.sum(called_real < low) < fewest:
+        # The band is closed: its end lies just above the last that is to be called real.
+        low = float(np.nextafter(called_real[fewest - 1], 1)) if fewest <= len(called_real) else 0.5
+    return low, high
 
 
 def most_false_positives(examples: int, sources: int, rate: float) -> int:
@@ -213,7 +196,12 @@ def calibrate(
         probability = np.array([calibrated(p, temperature) for p in after.mean(axis=1)])
         voted_fake = np.sum(after >= 0.5, axis=1) * 2 >= after.shape[1]
         low, high = band(probability, voted_fake, fake, allowed, most_undecided)
-        undecided = (probability >= low) & (probability <= high)
+        undecided = np.array(
+            [
+                too_unsure(bool(v), p, (low, high))
+                for v, p in zip(voted_fake, probability, strict=True)
+            ]
+        )
         report = {
             "temperature": temperature,
             "bias": found.bias,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import checkpoints, voting
-from detector.domain import Image, VideoResult
+from detector.domain import Image, Label, VideoResult
 from detector.errors import InternalError, UnusableVideo
 from detector.network import Network
 from detector.preprocessing import CROP_SIDE, whole_crop
@@ -105,7 +105,7 @@ class Rules:
             side=ballot.side,
             vote=ballot.vote,
             probability_fake=probability,
-            undecided=band is not None and band[0] <= probability <= band[1],
+            undecided=voting.too_unsure(ballot.vote is Label.FAKE, probability, band),
             counts=counts,
             path=path,
         )

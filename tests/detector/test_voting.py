@@ -175,10 +175,13 @@ def test_the_decision_agrees_with_a_brute_force_restatement(
         if_large = sum(len(t) for t in tracks if len(t) >= limits.min_track_faces)
         enough = if_large >= limits.min_voting_faces
         expected = Reason.FACES_TOO_SMALL if enough else Reason.TOO_FEW_FACES
-    elif (
-        limits.abstention_band is not None
-        and decision.probability_fake is not None
-        and limits.abstention_band[0] <= decision.probability_fake <= limits.abstention_band[1]
+    elif highest is not None and (
+        (
+            limits.abstention_band is not None
+            and limits.abstention_band[0] <= highest <= limits.abstention_band[1]
+        )
+        or (leaning == "FAKE" and highest < 0.5 - 1e-9)
+        or (leaning == "REAL" and highest > 0.5 + 1e-9)
     ):
         expected = Reason.LOW_CONFIDENCE
     elif leaning == "REAL" and fake_people:
@@ -300,6 +303,24 @@ def test_inside_the_abstention_band_the_vote_stays_visible() -> None:
     assert decision.reasons == (Reason.LOW_CONFIDENCE,)
     assert decision.vote is Label.REAL
     assert decision.probability_fake is not None
+
+
+@pytest.mark.parametrize("band", [None, (0.45, 0.55)])
+@pytest.mark.parametrize(("vote", "sure"), [(Label.FAKE, 0.1), (Label.REAL, 0.9)])
+def test_a_probability_on_the_other_side_of_the_votes_leaves_a_video_undecided(
+    vote: Label, sure: float, band: tuple[float, float] | None
+) -> None:
+    """Most faces are voted one way by a little, and the few others are very sure."""
+    other = Label.REAL if vote is Label.FAKE else Label.FAKE
+    ballots = [Ballot(1, vote, 0.5, 100)] * 5 + [Ballot(1, other, sure, 100)] * 4
+    decision = decide(ballots, Thresholds(abstention_band=band))
+    assert (decision.verdict, decision.reasons) == (Verdict.UNDECIDED, (Reason.LOW_CONFIDENCE,))
+    assert decision.vote is vote
+
+
+def test_a_tie_of_equally_sure_faces_is_fake_at_one_half() -> None:
+    decision = decide(faces(1, real=3, fake=3))
+    assert (decision.verdict, decision.probability_fake) == (Verdict.FAKE, pytest.approx(0.5))
 
 
 @pytest.mark.parametrize("band", [(0.2, 0.3), (0.1, 0.2)])
