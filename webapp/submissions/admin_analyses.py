@@ -51,7 +51,7 @@ class AnalysisAdmin(admin.ModelAdmin):
         "sampling",
         ("error_code", admin.AllValuesFieldListFilter),
     )
-    list_per_page = 50
+    list_per_page = 30
     list_max_show_all = 200
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
