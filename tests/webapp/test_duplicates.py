@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -15,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 from tests.webapp.evidence import MP4, a_video, fail, finish, run
 from tests.webapp.tus_client import begun, send
 from webapp.submissions import queue, retention
+from webapp.submissions.duplicates import earlier_results
 from webapp.submissions.models import State, Submission
 from webapp.submissions.uploads import receive
 
@@ -221,3 +223,17 @@ def test_the_number_of_queries_does_not_grow_with_duplicates(
         finish(make(content=MP4 + bytes(number % 3)))
     with django_assert_max_num_queries(len(few.captured_queries)):
         signed_in.get(address)
+
+
+def test_the_same_bytes_are_found_by_an_index(
+    make: Make, alice: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("how Postgres plans depends on what it knows of the table")
+    upload = make()
+    with django_assert_num_queries(1) as asked:
+        earlier_results(Submission.objects.owned_by(alice, None), [upload])
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + asked.captured_queries[0]["sql"])
+        plan = str(cursor.fetchall())
+    assert "(owner_id=? AND sha256=?)" in plan

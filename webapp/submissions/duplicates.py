@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from operator import attrgetter
 from uuid import UUID
 
 from .latest import newest_analysis_is
@@ -30,7 +31,9 @@ def earlier_results(
         state=State.SUCCEEDED,
     )
     found: dict[str, list[Submission]] = defaultdict(list)
-    for submission in same.only("sha256", "created_at").order_by("-created_at"):
+    # Sorted here: asked for an order, SQLite walks over all that one has, as they are in order.
+    unsorted = same.only("sha256", "created_at").order_by()
+    for submission in sorted(unsorted, key=attrgetter("created_at"), reverse=True):
         found[submission.sha256].append(submission)
     newest = {
         later.pk: next((s for s in found[later.sha256] if s.created_at < later.created_at), None)

@@ -114,7 +114,7 @@ class Submission(models.Model):
     original_name = models.CharField(max_length=255)
     video = models.FileField(storage=media_storage, upload_to=upload_path, max_length=200)
     size_bytes = models.PositiveBigIntegerField()
-    sha256 = models.CharField("SHA-256", max_length=64, db_index=True)
+    sha256 = models.CharField("SHA-256", max_length=64)
     container = models.CharField(max_length=100, blank=True)
     codec = models.CharField(max_length=40, blank=True)
     width = models.PositiveIntegerField(null=True, blank=True)
@@ -136,6 +136,7 @@ class Submission(models.Model):
             models.Index(fields=["-created_at", "-id"]),
             models.Index(fields=["owner", "-created_at"]),
             models.Index(fields=["visitor", "-created_at"]),
+            *(models.Index(fields=[whose, "sha256"]) for whose in ("owner", "visitor")),
             models.Index(
                 fields=["created_at"],
                 name="submission_with_files",
