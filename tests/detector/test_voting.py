@@ -320,7 +320,8 @@ def test_a_probability_on_the_other_side_of_the_votes_leaves_a_video_undecided(
 
 def test_a_tie_of_equally_sure_faces_is_fake_at_one_half() -> None:
     decision = decide(faces(1, real=3, fake=3))
-    assert (decision.verdict, decision.probability_fake) == (Verdict.FAKE, pytest.approx(0.5))
+    assert decision.verdict is Verdict.FAKE
+    assert decision.probability_fake == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("band", [(0.2, 0.3), (0.1, 0.2)])
