@@ -1,4 +1,5 @@
-"""``python -m detector``: analyze videos; prepare to; preprocess, train and evaluate.
+"""``python -m detector``: analyze videos; prepare to; preprocess, train, evaluate,
+calibrate and crossfit.
 
 Results go to standard output (readable, or JSON Lines with ``--json``), everything
 else to standard error. Exit status of ``analyze``: 0 all files were analysed, 2 an
@@ -40,6 +41,7 @@ DEVELOPMENT = {
     "train": ("trainer", "train a checkpoint"),
     "evaluate": ("evaluation", "measure a checkpoint on labelled sets"),
     "calibrate": ("calibration", "find what its probabilities mean, and when it abstains"),
+    "crossfit": ("cross_fitting", "check its abstention band on videos it was not chosen on"),
 }
 """Commands that need more than serving does, with their modules in ``detector.training``:
 imported when asked for."""

@@ -36,6 +36,7 @@ class Scored:
         probability: of fake, 0 to 1.
         voted_fake: the vote, which is always given.
         undecided: the verdict was withheld.
+        called_fake: the verdict is FAKE, which one FAKE person makes it whatever the vote.
         group: what is resampled as one.
     """
 
@@ -43,6 +44,7 @@ class Scored:
     probability: Floats
     voted_fake: Bools
     undecided: Bools
+    called_fake: Bools
     group: npt.NDArray[np.str_]
 
     def __post_init__(self) -> None:
@@ -133,14 +135,14 @@ def false_positive_rate(scored: Scored) -> float | None:
     genuine = ~scored.fake
     if not genuine.any():
         return None
-    return float(np.mean((scored.voted_fake & ~scored.undecided)[genuine]))
+    return float(np.mean(scored.called_fake[genuine]))
 
 
 def detection_rate(scored: Scored) -> float | None:
     """Share of the forged examples that the verdict calls fake; undecided ones are not."""
     if not scored.fake.any():
         return None
-    return float(np.mean((scored.voted_fake & ~scored.undecided)[scored.fake]))
+    return float(np.mean(scored.called_fake[scored.fake]))
 
 
 def coverage(scored: Scored) -> float:
@@ -153,7 +155,7 @@ def decided_error(scored: Scored) -> float | None:
     decided = ~scored.undecided
     if not decided.any():
         return None
-    return float(np.mean((scored.voted_fake != scored.fake)[decided]))
+    return float(np.mean((scored.called_fake != scored.fake)[decided]))
 
 
 def expected_calibration_error(scored: Scored) -> float:

@@ -24,7 +24,8 @@ class FaceOutcome:
     """One face: found in a video, or a crop of a set of crops (then ``path`` is its own).
 
     ``probability_fake`` is calibrated with the checkpoint's temperature; ``undecided`` says
-    that it lies in the abstention band; ``counts`` that the vote is part of the video's.
+    that this is too unsure (``voting.too_unsure``); ``counts`` that the vote is part of the
+    video's.
     """
 
     person: int
@@ -35,6 +36,11 @@ class FaceOutcome:
     undecided: bool
     counts: bool
     path: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the face by itself."""
+        return Verdict.UNDECIDED if self.undecided else Verdict(self.vote.name)
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,7 @@ class Examples:
 def video_examples(outcomes: Iterable[Outcome]) -> Examples | None:
     """Videos with a vote, undecided ones too; ``None`` if there is none."""
     rows = [
-        (o.label, o.probability_fake, o.vote, o.verdict is Verdict.UNDECIDED, o.group, o.method,
-         o.dataset, o.path)
+        (o.label, o.probability_fake, o.vote, o.verdict, o.group, o.method, o.dataset, o.path)
         for o in outcomes
         if o.vote is not None
     ]  # fmt: skip
@@ -118,7 +123,7 @@ def video_examples(outcomes: Iterable[Outcome]) -> Examples | None:
 def frame_examples(outcomes: Iterable[Outcome]) -> Examples | None:
     """Faces that count in the vote of a video; ``None`` if there is none."""
     rows = [
-        (o.label, face.probability_fake, face.vote, face.undecided, o.group, o.method,
+        (o.label, face.probability_fake, face.vote, face.verdict, o.group, o.method,
          o.dataset, f"{o.path} {face.path} {face.frame_index} {face.person}")
         for o in outcomes
         for face in o.faces
@@ -139,12 +144,13 @@ def without_vote(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
 def _examples(rows: Sequence[tuple[object, ...]]) -> Examples | None:
     if not rows:
         return None
-    label, probability, vote, undecided, group, method, dataset, key = zip(*rows, strict=True)
+    label, probability, vote, verdict, group, method, dataset, key = zip(*rows, strict=True)
     scored = Scored(
         fake=np.array([each == Label.FAKE for each in label]),
         probability=np.array(probability, dtype=np.float64),
         voted_fake=np.array([each == Label.FAKE for each in vote]),
-        undecided=np.array(undecided, dtype=np.bool_),
+        undecided=np.array([each is Verdict.UNDECIDED for each in verdict]),
+        called_fake=np.array([each is Verdict.FAKE for each in verdict]),
         group=np.array(group, dtype=np.str_),
     )
     names = [np.array(each, dtype=np.str_) for each in (method, dataset, key)]

@@ -68,6 +68,7 @@ def rows(path: Path) -> Iterator[dict[str, str]]:
 
 def from_csv(found: list[dict[str, str]], undecided: Callable[[dict[str, str]], bool]) -> Scored:
     return Scored(
+        called_fake=np.array([row["vote"] == "FAKE" and not undecided(row) for row in found]),
         fake=np.array([row["label"] == "FAKE" for row in found]),
         probability=np.array([float(row["probability_fake"]) for row in found]),
         voted_fake=np.array([row["vote"] == "FAKE" for row in found]),

@@ -17,15 +17,20 @@ def scored(
     *,
     voted_fake: Sequence[int] | None = None,
     undecided: Sequence[int] | None = None,
+    called_fake: Sequence[int] | None = None,
     group: Sequence[str] | None = None,
 ) -> Scored:
     """Votes go by the probability, all is decided and alone unless something else is said."""
     p = np.array(probability, dtype=np.float64)
+    voted = p >= 0.5 if voted_fake is None else np.array(voted_fake, dtype=bool)
+    withheld = np.array([0] * len(fake) if undecided is None else undecided, dtype=bool)
+    called = voted if called_fake is None else np.array(called_fake, dtype=bool)
     return Scored(
         fake=np.array(fake, dtype=bool),
         probability=p,
-        voted_fake=p >= 0.5 if voted_fake is None else np.array(voted_fake, dtype=bool),
-        undecided=np.array([0] * len(fake) if undecided is None else undecided, dtype=bool),
+        voted_fake=voted,
+        undecided=withheld,
+        called_fake=called & ~withheld,
         group=np.array([str(n) for n in range(len(fake))] if group is None else group),
     )
 
@@ -85,6 +90,13 @@ def test_a_withheld_verdict_is_neither_an_error_nor_a_false_alarm() -> None:
     assert metrics.coverage(withheld) == pytest.approx(3 / 5)
     assert metrics.decided_error(withheld) == pytest.approx(2 / 3)
     assert metrics.accuracy(withheld) == pytest.approx(1 / 5)
+
+
+def test_a_video_that_one_person_made_fake_is_a_false_alarm_whatever_the_vote() -> None:
+    person = scored([0, 0, 1], [0.9, 0.1, 0.9], voted_fake=[0, 0, 0], called_fake=[1, 0, 1])
+    assert metrics.false_positive_rate(person) == 0.5
+    assert metrics.detection_rate(person) == 1.0
+    assert metrics.decided_error(person) == pytest.approx(1 / 3)
 
 
 def test_what_has_no_meaning_is_none() -> None:
