@@ -56,7 +56,10 @@ REASON_SENTENCES: Mapping[Reason, str] = {
     Reason.NO_FACE: "No face was found in the frames that were looked at.",
     Reason.TOO_FEW_FACES: "Too few faces were found for a vote that means something.",
     Reason.FACES_TOO_SMALL: "The faces are too small in the picture to be judged.",
-    Reason.LOW_CONFIDENCE: "The model is too unsure about this video to call it real or fake.",
+    Reason.LOW_CONFIDENCE: (
+        "The model is too unsure about this video to call it real or fake: its probability is "
+        "too close to call, or does not agree with the votes."
+    ),
 }
 
 

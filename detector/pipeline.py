@@ -142,7 +142,8 @@ class Detector:
             sampling=sampling.name,
             sampled_frames=tuple(sampled),
             seconds=stages.seconds(),
-            versions=versions() | {"network": f"{self._network.bits} bits"},
+            versions=versions()
+            | {"network": f"{self._network.bits} bits", "rules": str(voting.RULES)},
             skipped_frames=run.planned - len(sampled) if run.watch.settled else 0,
         )
 

@@ -7,10 +7,10 @@
    REAL than FAKE; without a voting face there is none.
 3. A *person* is REAL or FAKE by the same majority over the person's faces.
 4. The *verdict* is the video vote, except that one FAKE person makes the video FAKE,
-   and that a stated reason makes it UNDECIDED. Two such reasons: of a video voted REAL
-   only somebody seen briefly is FAKE (that is a short forgery, or a texture that passed
-   for a face a few times, and the votes cannot tell which); and the probability is not
-   on the side of the votes, or too near to one half (see ``too_unsure``).
+   and that a stated reason makes it UNDECIDED: too little to vote with; a probability in
+   the abstention band, or not on the side of the votes (``too_unsure``); or, of a video
+   voted REAL, that only somebody seen briefly is FAKE. That is a short forgery, or a
+   texture that passed for a face a few times, and the votes cannot tell which.
 
 ``settled`` says whether all that is known before the last frame.
 
@@ -27,6 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.domain import Label, PersonResult, Reason, Verdict, VoteCount
+
+RULES = 3
+"""Raised whenever the same predictions may come to another verdict than before."""
 
 _ROUNDING = 1e-9
 
@@ -136,20 +139,20 @@ def calibrated(probability: float, temperature: float | None) -> float:
     return 1 / (1 + math.exp(-math.log(bounded / (1 - bounded)) / temperature))
 
 
-def too_unsure(called_fake: bool, probability: float, band: tuple[float, float] | None) -> bool:
+def too_unsure(would_be_fake: bool, probability: float, band: tuple[float, float] | None) -> bool:
     """Whether FAKE or REAL is withheld for its probability: it lies in the band, or contradicts.
 
     The majority counts votes and the probability is a mean: a few sure votes can pull it to
     the other side of one half. Called FAKE with 0.4 would be nonsense to who reads it.
 
     Args:
-        called_fake: by the majority; else it is called REAL.
+        would_be_fake: what the verdict would be; else it would be REAL.
         probability: of fake, calibrated.
         band: ``Thresholds.abstention_band``.
     """
     if band is not None and band[0] <= probability <= band[1]:
         return True
-    if called_fake:
+    if would_be_fake:
         return probability < 0.5 - _ROUNDING
     return probability > 0.5 + _ROUNDING
 
@@ -225,7 +228,8 @@ def settled(
     many FAKE votes as there are REAL ones of anybody, together with those that may still come,
     and whose probability stays sure whatever comes. Then it is a tie at least, even if all whom
     the REAL votes are of turn out to be this person, and in every frame that is left the person
-    is REAL. That needs at least half of all faces, so the person is not one seen too briefly.
+    is REAL. Nobody else alone can then have more faces, so if the person is seen too briefly to
+    decide, everybody is, and they decide together.
 
     Whoever is in those frames may have any vote, probability and size. Two things are taken
     for granted: that none of them holds more faces than ``fullest``, else a crowd in the last

@@ -90,7 +90,8 @@ def band(
     What lies in it, or on the other side of one half from its vote, is undecided
     (``voting.too_unsure``). ``high`` is as small as it can be with no more than ``allowed``
     genuine examples called fake. ``low`` mirrors it, unless more than ``most_undecided`` of
-    the examples would be undecided: then it is nearer to one half.
+    the examples would be undecided: then it is nearer to one half, or, where ``high`` alone
+    leaves more of them undecided, one half.
 
     Args:
         probability: calibrated, of each example, shape (n,).
@@ -102,7 +103,9 @@ def band(
     low = 1 - high
     called_fake = np.sum(voted_fake & (probability > high))
     called_real = np.sort(probability[~voted_fake & (probability < 0.5)])
-    fewest = len(probability) - int(most_undecided * len(probability)) - called_fake
+    # Without the hair's breadth 0.29 of 100 would be 28.
+    most = math.floor(most_undecided * len(probability) + 1e-9)
+    fewest = len(probability) - most - called_fake
     if np.sum(called_real < low) < fewest:
         # The band is closed: its end lies just above the last that is to be called real.
         low = float(np.nextafter(called_real[fewest - 1], 1)) if fewest <= len(called_real) else 0.5
@@ -140,7 +143,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--false-positive-rate", type=float, default=0.05, help="default %(default)s"
     )
     parser.add_argument(
-        "--most-undecided", type=float, default=0.25, help="share; default %(default)s"
+        "--most-undecided",
+        type=float,
+        default=0.25,
+        help="share, where the rate allows it; default %(default)s",
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,59 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector.domain import Label, Reason, Verdict
+from detector import voting
+from detector.domain import Label, Verdict
 from detector.training import figure_tables, metrics, summary
 from detector.training.calibration import band, most_false_positives
 from detector.training.comparison import print_json
 from detector.training.errors import DatasetError
 from detector.training.evaluation_folder import EvaluationFolder
 from detector.training.outcomes import Outcome, video_examples
-from detector.voting import too_unsure
 
 FIGURES = ("false_positive_rate", "detection_rate", "coverage", "decided_error")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The checkpoint's, with which a video's faces are voted on again."""
+
+    thresholds: voting.Thresholds
+    temperature: float | None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Rules:
+        """Those an evaluation was made with."""
+        given = dict(settings.get("thresholds") or {})
+        if given.get("abstention_band"):
+            low, high = given["abstention_band"]
+            given["abstention_band"] = (low, high)
+        temperature = (settings.get("calibration") or {}).get("temperature")
+        return cls(voting.Thresholds(**given), temperature)
+
+    def with_band(self, chosen: tuple[float, float] | None) -> Rules:
+        """The same with another band, or with none."""
+        return Rules(replace(self.thresholds, abstention_band=chosen), self.temperature)
+
+    def decide(self, video: Outcome) -> Outcome:
+        """The video with the verdict that these rules give it; votes and faces stay."""
+        # Calibrated probabilities are kept; dividing by the temperature's inverse undoes that.
+        undo = None if self.temperature is None else 1 / self.temperature
+        ballots = [
+            voting.Ballot(
+                person=face.person,
+                vote=face.vote,
+                probability_fake=voting.calibrated(face.probability_fake, undo),
+                side=face.side,
+            )
+            for face in video.faces
+        ]
+        decision = voting.decide(ballots, self.thresholds, self.temperature)
+        return replace(
+            video,
+            verdict=decision.verdict,
+            probability_fake=decision.probability_fake,
+            reasons=tuple(reason.value for reason in decision.reasons),
+        )
 
 
 @dataclass(frozen=True)
@@ -40,6 +83,7 @@ class CrossFitted:
 
 def cross_fitted(
     outcomes: Sequence[Outcome],
+    rules: Rules,
     *,
     rate: float,
     most_undecided: float,
@@ -48,25 +92,26 @@ def cross_fitted(
 ) -> CrossFitted:
     """The same videos, each decided with a band that was chosen without its group.
 
-    Votes and probabilities stay; so does UNDECIDED for another reason than the band.
-
     Args:
         outcomes: of videos; those without a vote are left out.
-        rate, most_undecided: as for ``calibrate``.
+        rules: the checkpoint's; their band is not used.
+        rate, most_undecided: as for ``calibrate``, the share among the videos that are not
+            undecided for another reason than the band.
 
     Raises:
         ValueError: fewer groups than folds, or too few genuine ones for the rate.
     """
-    videos = [outcome for outcome in outcomes if outcome.probability_fake is not None]
+    videos = [outcome for outcome in outcomes if outcome.vote is not None]
     fold = _folds(np.array([video.group for video in videos]), folds, seed)
+    free = [rules.with_band(None).decide(video) for video in videos]
     bands: list[tuple[float, float]] = []
     decided: list[Outcome] = []
     for number in range(folds):
-        others = [video for video, own in zip(videos, fold, strict=True) if own != number]
+        others = [video for video, own in zip(free, fold, strict=True) if own != number]
         chosen = _band(others, rate, most_undecided)
         bands.append(chosen)
         decided += [
-            replace(video, verdict=_verdict(video, chosen))
+            rules.with_band(chosen).decide(video)
             for video, own in zip(videos, fold, strict=True)
             if own == number
         ]
@@ -78,7 +123,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("evaluation", type=Path, help="folder that evaluate --out made")
     parser.add_argument("--set", help="of the evaluation; may be left out if it has one")
     parser.add_argument(
-        "--false-positive-rate", type=float, default=0.1, help="default %(default)s"
+        "--false-positive-rate",
+        type=float,
+        default=0.1,
+        help="of the bands that are chosen; default %(default)s, for which 22 genuine groups do",
     )
     parser.add_argument(
         "--most-undecided", type=float, default=0.3, help="share; default %(default)s"
@@ -121,20 +169,21 @@ def compare(
         DatasetError: there is no such set, or which is meant is not said.
         ValueError: see ``cross_fitted``.
     """
-    titles = folder.titles()
-    if title is None and len(titles) == 1:
-        [title] = titles
-    if title not in titles:
-        raise DatasetError(f"give --set, one of: {', '.join(titles)}")
-    outcomes = [o for o in folder.outcomes(title) if o.probability_fake is not None]
-    found = cross_fitted(outcomes, rate=rate, most_undecided=most_undecided, folds=folds)
+    videos = [one for one in folder.titles() if "video" in folder.levels(one)]
+    if title is None and len(videos) == 1:
+        [title] = videos
+    if title not in videos:
+        raise DatasetError(f"give --set, one of videos: {', '.join(videos) or 'there is none'}")
+    rules = Rules.of(folder.settings)
+    outcomes = [outcome for outcome in folder.outcomes(title) if outcome.vote is not None]
+    found = cross_fitted(outcomes, rules, rate=rate, most_undecided=most_undecided, folds=folds)
     return {
         "set": title,
         "videos": len(outcomes),
         "genuine": sum(o.label is Label.REAL for o in outcomes),
         "groups": len({o.group for o in outcomes}),
-        "checkpoint_band": folder.settings["thresholds"].get("abstention_band"),
-        "checkpoint": _figures(outcomes),
+        "checkpoint_band": rules.thresholds.abstention_band,
+        "checkpoint": _figures([rules.decide(outcome) for outcome in outcomes]),
         "bands": [list(one) for one in found.bands],
         "cross_fitted": _figures(found.outcomes),
     }
@@ -149,27 +198,17 @@ def _folds(groups: npt.NDArray[np.str_], folds: int, seed: int) -> npt.NDArray[n
 
 
 def _band(videos: Sequence[Outcome], rate: float, most_undecided: float) -> tuple[float, float]:
+    """Of videos that were decided without one."""
     genuine = [video.group for video in videos if video.label is Label.REAL]
     allowed = most_false_positives(len(genuine), len(set(genuine)), rate)
+    decided = [video for video in videos if video.verdict is not Verdict.UNDECIDED]
     return band(
-        np.array([video.probability_fake for video in videos], dtype=np.float64),
-        np.array([_called_fake(video) for video in videos]),
-        np.array([video.label is Label.FAKE for video in videos]),
+        np.array([video.probability_fake for video in decided], dtype=np.float64),
+        np.array([video.verdict is Verdict.FAKE for video in decided], dtype=np.bool_),
+        np.array([video.label is Label.FAKE for video in decided], dtype=np.bool_),
         allowed,
         most_undecided,
     )
-
-
-def _verdict(video: Outcome, chosen: tuple[float, float]) -> Verdict:
-    other = video.verdict is Verdict.UNDECIDED and Reason.LOW_CONFIDENCE not in video.reasons
-    called_fake = _called_fake(video)
-    if other or too_unsure(called_fake, float(video.probability_fake or 0), chosen):
-        return Verdict.UNDECIDED
-    return Verdict.FAKE if called_fake else Verdict.REAL
-
-
-def _called_fake(video: Outcome) -> bool:
-    return video.vote is Label.FAKE or Reason.PERSON_DIFFERS in video.reasons
 
 
 def _figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from detector import checkpoints, serving
+from detector import checkpoints, serving, voting
 from detector.errors import DetectorError
 from detector.sampling import BUDGETS, Sampling
 from detector.training import comparison, evaluation_report, figure_tables, model_card
@@ -124,6 +124,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         options.out,
         {
             "checkpoint": about.sha256,
+            "rules": voting.RULES,
             "thresholds": dict(about.thresholds),
             "calibration": about.calibration,
             "sampling": options.sampling,

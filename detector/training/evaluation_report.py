@@ -101,8 +101,9 @@ def _report(document: dict[str, Any], drawn: dict[str, dict[str, list[Path]]]) -
         "",
         "Probabilities are those the checkpoint states, calibrated if it is. Intervals are the "
         "middle 95 % of 1,000 resamplings of groups: a genuine video and the fakes made from "
-        "it. Accuracy is that of the votes; undecided examples are in every figure, and only "
-        "coverage and the error where decided tell them apart.",
+        "it. Accuracy and the tables of votes are of the votes, whether or not a verdict was "
+        "withheld; the false-positive rate, what is detected, coverage and the error where decided "
+        "are of the verdicts, and an undecided example is not called fake.",
         "",
         *figure_tables.overview([*document["sets"], *document["all_sets"]]),
     ]

@@ -61,7 +61,7 @@ def whole(entry: Entry) -> list[str]:
         ),
         "",
         *table(
-            ("votes", "called real", "called fake"),
+            ("votes", "voted real", "voted fake"),
             [
                 (truth, *(entry["confusion"][f"{truth}_called_{said}"] for said in truths))
                 for truths in [("real", "fake")]

@@ -12,6 +12,7 @@ from detector.cli import main
 from detector.domain import Label
 from detector.quantization import quantized
 from detector.training.calibration import band, fit, fit_temperature, most_false_positives
+from detector.voting import too_unsure
 
 
 def logistic(logits: np.ndarray) -> np.ndarray:
@@ -82,6 +83,25 @@ def test_who_is_voted_fake_below_one_half_is_undecided_and_accuses_nobody() -> N
     assert band(probability, voted_fake, fake, 4, 0.08) == (low, high)
     too_few = band(probability, voted_fake, fake, 4, 0.07)
     assert too_few == (0.5, high)
+
+
+def test_the_band_is_chosen_by_the_rule_that_serves() -> None:
+    """Many ties, probabilities on the other side of the votes, and of exactly one half."""
+    rng = np.random.default_rng(3)
+    for most in (0.0, 0.29, 0.6, 1.0):
+        for allowed in range(4):
+            probability = rng.integers(0, 11, 100) / 10
+            voted_fake = np.where(rng.random(100) < 0.9, probability >= 0.5, probability < 0.5)
+            fake = rng.random(100) < 0.5
+            chosen = band(probability, voted_fake, fake, allowed, most)
+            undecided = np.array(
+                [
+                    too_unsure(bool(v), p, chosen)
+                    for v, p in zip(voted_fake, probability, strict=True)
+                ]
+            )
+            assert np.sum(~fake & voted_fake & ~undecided) <= allowed
+            assert undecided.sum() <= round(100 * most) or chosen[0] == 0.5
 
 
 def test_a_network_that_accuses_nobody_wrongly_needs_no_band() -> None:

@@ -66,13 +66,21 @@ def rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def from_csv(found: list[dict[str, str]], undecided: Callable[[dict[str, str]], bool]) -> Scored:
+def of_a_video(row: dict[str, str]) -> str:
+    return row["verdict"]
+
+
+def of_a_face(row: dict[str, str]) -> str:
+    return "UNDECIDED" if row["undecided"] == "1" else row["vote"]
+
+
+def from_csv(found: list[dict[str, str]], verdict: Callable[[dict[str, str]], str]) -> Scored:
     return Scored(
-        called_fake=np.array([row["vote"] == "FAKE" and not undecided(row) for row in found]),
         fake=np.array([row["label"] == "FAKE" for row in found]),
         probability=np.array([float(row["probability_fake"]) for row in found]),
         voted_fake=np.array([row["vote"] == "FAKE" for row in found]),
-        undecided=np.array([undecided(row) for row in found]),
+        undecided=np.array([verdict(row) == "UNDECIDED" for row in found]),
+        called_fake=np.array([verdict(row) == "FAKE" for row in found]),
         group=np.array([row["group"] for row in found]),
     )
 
@@ -106,9 +114,9 @@ def test_videos_are_evaluated_and_every_figure_follows_from_the_tables(
         "real/landscape.mp4": "no_face",
     }
     voted = [row for row in listed if row["vote"]]
-    again = from_csv(voted, lambda row: row["verdict"] == "UNDECIDED")
+    again = from_csv(voted, of_a_video)
     faces = [row for row in rows(folder / "frames.csv") if row["counts"] == "1"]
-    again_faces = from_csv(faces, lambda row: row["undecided"] == "1")
+    again_faces = from_csv(faces, of_a_face)
     for entry, scored in ((video, again), (frame, again_faces)):
         assert entry["confusion"] == metrics.confusion(scored)
         for name, metric in metrics.METRICS.items():

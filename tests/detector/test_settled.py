@@ -212,3 +212,17 @@ def test_too_few_faces_settle_nothing() -> None:
     assert not settled(four, left=1, fullest=1, thresholds=Thresholds(min_track_faces=5))
     assert not settled(four, left=1, fullest=1, thresholds=Thresholds(min_voting_faces=5))
     assert not settled([], left=0, fullest=0)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.6, 1.0])
+def test_a_settled_verdict_stands_though_the_person_may_come_to_be_seen_too_briefly(
+    share: float,
+) -> None:
+    """10 of 15 faces now, and 10 of 25 if two others are in all five frames that are left."""
+    limits = Thresholds(min_deciding_share=share)
+    now = [*faces(1, fake=10), *faces(2, fake=3), *faces(3, fake=2)]
+    assert settled(now, left=5, fullest=2, thresholds=limits)
+    later = [*now, *faces(2, fake=0, real=5), *faces(3, fake=0, real=5)]
+    for ballots in (now, later):
+        decision = decide(ballots, limits)
+        assert (decision.verdict, decision.vote) == (Verdict.FAKE, Label.FAKE)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from detector.domain import Verdict
-from detector.training import figure_tables, summary
+from detector.domain import Label, Verdict
+from detector.training import figure_tables, metrics, summary
 from detector.training.outcomes import Outcome, frame_examples, video_examples, without_vote
 from tests.detector.evaluated import outcome
 
@@ -196,5 +196,20 @@ def test_an_entry_is_readable() -> None:
 
 def test_votes_are_listed_by_the_truth() -> None:
     text = "\n".join(figure_tables.whole(entry_of([*SIX, outcome("real/5", 0.8)])))
-    assert "| votes | called real | called fake |" in text
+    assert "| votes | voted real | voted fake |" in text
     assert "| real | 2 | 2 |\n| fake | 1 | 2 |" in text
+
+
+def test_the_verdict_of_a_video_that_one_person_made_fake_is_what_counts() -> None:
+    """Most of its faces are voted real."""
+    accused = replace(
+        outcome("real/accused", 0.9),
+        vote=Label.REAL,
+        verdict=Verdict.FAKE,
+        reasons=("person_differs",),
+    )
+    found = video_examples([accused, outcome("real/cleared", 0.1)])
+    assert found is not None
+    assert list(found.scored.voted_fake) == [False, False]
+    assert list(found.scored.called_fake) == [True, False]
+    assert metrics.false_positive_rate(found.scored) == 0.5

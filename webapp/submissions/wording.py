@@ -36,7 +36,10 @@ REASONS: Mapping[str, str] = {
         "The faces are too small in the picture to be judged. "
         "A version in a higher resolution may help."
     ),
-    "low_confidence": "The model is too unsure about this video to call it real or fake.",
+    "low_confidence": (
+        "The model is too unsure about this video to call it real or fake: its probability is "
+        "too close to call, or does not agree with the votes."
+    ),
 }
 
 _CONVERT = "Convert it to an MP4 with H.264 video, for instance, and upload that."
