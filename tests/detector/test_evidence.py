@@ -154,12 +154,12 @@ def test_a_settled_fake_is_looked_at_no_further(detector: Detector, a_fake: Path
 def test_what_settles_it_while_the_last_faces_are_judged_ends_that_too(
     detector: Detector, a_fake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of four times eight faces two are judged when all are found, and two never."""
+    """Of four times eight faces three are judged when all are found, and one never."""
     all_found, over = threading.Event(), threading.Event()
     predict, asked = detector._network.predict_faces, itertools.count()
 
     def late(crops: Sequence[Image]) -> object:
-        (all_found if next(asked) < 2 else over).wait(60)
+        (all_found if next(asked) < 3 else over).wait(60)
         return predict(crops)
 
     def progress(stage: str, _: float) -> None:
@@ -174,8 +174,8 @@ def test_what_settles_it_while_the_last_faces_are_judged_ends_that_too(
         assert not over.is_set()
         over.set()
     assert (result.verdict, result.vote) == (Verdict.FAKE, Label.FAKE)
-    assert result.votes == VoteCount(real=0, fake=16)
-    assert (len(result.sampled_frames), result.skipped_frames) == (16, 16)
+    assert result.votes == VoteCount(real=0, fake=24)
+    assert (len(result.sampled_frames), result.skipped_frames) == (24, 8)
     assert [face.frame_index for face in result.faces] == list(result.sampled_frames)
 
 
