@@ -120,14 +120,10 @@ def thresholds(about: Metadata) -> Thresholds:
         values = dict(about.thresholds)
     except (TypeError, ValueError) as error:
         raise BadCheckpoint(f"{about.name}: thresholds: {error}") from error
-    band = values.get("abstention_band")
-    if band is not None and about.calibration is None:
+    if values.get("abstention_band") is not None and about.calibration is None:
         raise BadCheckpoint(f"{about.name} has an abstention band but no calibration")
     try:
-        if band is not None:
-            low, high = band
-            values["abstention_band"] = (float(low), float(high))
-        return Thresholds(**values)
+        return Thresholds.from_json(values)
     except (TypeError, ValueError) as error:
         raise BadCheckpoint(f"{about.name}: thresholds: {error}") from error
 

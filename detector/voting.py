@@ -20,8 +20,9 @@ Class order as everywhere: index 0 is FAKE, index 1 is REAL.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,19 @@ class Thresholds:
                 raise ValueError(
                     f"abstention_band must be 0 <= low <= high <= 1, got {low}, {high}"
                 )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Thresholds:
+        """As they stand in metadata, where the band is a list.
+
+        Raises:
+            TypeError, ValueError: they make no sense.
+        """
+        band = values.get("abstention_band")
+        if band is None:
+            return cls(**values)
+        low, high = band
+        return cls(**{**values, "abstention_band": (float(low), float(high))})
 
 
 @dataclass(frozen=True)

@@ -26,51 +26,9 @@ from detector.training.comparison import print_json
 from detector.training.errors import DatasetError
 from detector.training.evaluation_folder import EvaluationFolder
 from detector.training.outcomes import Outcome, video_examples
+from detector.training.verdicts import Rules
 
 FIGURES = ("false_positive_rate", "detection_rate", "coverage", "decided_error")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The checkpoint's, with which a video's faces are voted on again."""
-
-    thresholds: voting.Thresholds
-    temperature: float | None
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Rules:
-        """Those an evaluation was made with."""
-        given = dict(settings.get("thresholds") or {})
-        if given.get("abstention_band"):
-            low, high = given["abstention_band"]
-            given["abstention_band"] = (low, high)
-        temperature = (settings.get("calibration") or {}).get("temperature")
-        return cls(voting.Thresholds(**given), temperature)
-
-    def with_band(self, chosen: tuple[float, float] | None) -> Rules:
-        """The same with another band, or with none."""
-        return Rules(replace(self.thresholds, abstention_band=chosen), self.temperature)
-
-    def decide(self, video: Outcome) -> Outcome:
-        """The video with the verdict that these rules give it; votes and faces stay."""
-        # Calibrated probabilities are kept; dividing by the temperature's inverse undoes that.
-        undo = None if self.temperature is None else 1 / self.temperature
-        ballots = [
-            voting.Ballot(
-                person=face.person,
-                vote=face.vote,
-                probability_fake=voting.calibrated(face.probability_fake, undo),
-                side=face.side,
-            )
-            for face in video.faces
-        ]
-        decision = voting.decide(ballots, self.thresholds, self.temperature)
-        return replace(
-            video,
-            verdict=decision.verdict,
-            probability_fake=decision.probability_fake,
-            reasons=tuple(reason.value for reason in decision.reasons),
-        )
 
 
 @dataclass(frozen=True)
@@ -103,19 +61,42 @@ def cross_fitted(
     """
     videos = [outcome for outcome in outcomes if outcome.vote is not None]
     fold = _folds(np.array([video.group for video in videos]), folds, seed)
-    free = [rules.with_band(None).decide(video) for video in videos]
+    free = [decided(video, rules.with_band(None)) for video in videos]
     bands: list[tuple[float, float]] = []
-    decided: list[Outcome] = []
+    measured: list[Outcome] = []
     for number in range(folds):
         others = [video for video, own in zip(free, fold, strict=True) if own != number]
         chosen = _band(others, rate, most_undecided)
         bands.append(chosen)
-        decided += [
-            rules.with_band(chosen).decide(video)
+        measured += [
+            decided(video, rules.with_band(chosen))
             for video, own in zip(videos, fold, strict=True)
             if own == number
         ]
-    return CrossFitted(bands, decided)
+    return CrossFitted(bands, measured)
+
+
+def decided(video: Outcome, rules: Rules) -> Outcome:
+    """The video with the verdict that these rules give it; its faces and votes stay."""
+    # Calibrated probabilities are kept; dividing by the temperature's inverse undoes that.
+    undo = None if rules.temperature is None else 1 / rules.temperature
+    decision = rules.decide(
+        [
+            voting.Ballot(
+                person=face.person,
+                vote=face.vote,
+                probability_fake=voting.calibrated(face.probability_fake, undo),
+                side=face.side,
+            )
+            for face in video.faces
+        ]
+    )
+    return replace(
+        video,
+        verdict=decision.verdict,
+        probability_fake=decision.probability_fake,
+        reasons=tuple(reason.value for reason in decision.reasons),
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +155,7 @@ def compare(
         [title] = videos
     if title not in videos:
         raise DatasetError(f"give --set, one of videos: {', '.join(videos) or 'there is none'}")
-    rules = Rules.of(folder.settings)
+    rules = _rules_of(folder.settings)
     outcomes = [outcome for outcome in folder.outcomes(title) if outcome.vote is not None]
     found = cross_fitted(outcomes, rules, rate=rate, most_undecided=most_undecided, folds=folds)
     return {
@@ -183,10 +164,16 @@ def compare(
         "genuine": sum(o.label is Label.REAL for o in outcomes),
         "groups": len({o.group for o in outcomes}),
         "checkpoint_band": rules.thresholds.abstention_band,
-        "checkpoint": _figures([rules.decide(outcome) for outcome in outcomes]),
+        "checkpoint": _figures([decided(outcome, rules) for outcome in outcomes]),
         "bands": [list(one) for one in found.bands],
         "cross_fitted": _figures(found.outcomes),
     }
+
+
+def _rules_of(settings: Mapping[str, Any]) -> Rules:
+    """Those of the checkpoint that an evaluation asked."""
+    thresholds = voting.Thresholds.from_json(settings.get("thresholds") or {})
+    return Rules(thresholds, (settings.get("calibration") or {}).get("temperature"))
 
 
 def _folds(groups: npt.NDArray[np.str_], folds: int, seed: int) -> npt.NDArray[np.intp]:
@@ -201,11 +188,11 @@ def _band(videos: Sequence[Outcome], rate: float, most_undecided: float) -> tupl
     """Of videos that were decided without one."""
     genuine = [video.group for video in videos if video.label is Label.REAL]
     allowed = most_false_positives(len(genuine), len(set(genuine)), rate)
-    decided = [video for video in videos if video.verdict is not Verdict.UNDECIDED]
+    called = [video for video in videos if video.verdict is not Verdict.UNDECIDED]
     return band(
-        np.array([video.probability_fake for video in decided], dtype=np.float64),
-        np.array([video.verdict is Verdict.FAKE for video in decided], dtype=np.bool_),
-        np.array([video.label is Label.FAKE for video in decided], dtype=np.bool_),
+        np.array([video.probability_fake for video in called], dtype=np.float64),
+        np.array([video.verdict is Verdict.FAKE for video in called], dtype=np.bool_),
+        np.array([video.label is Label.FAKE for video in called], dtype=np.bool_),
         allowed,
         most_undecided,
     )

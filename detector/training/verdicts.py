@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,17 +76,25 @@ def ask_about_video(
     )
 
 
+@dataclass(frozen=True)
 class Rules:
     """The checkpoint's own: whose vote counts, and what its probabilities mean."""
 
-    def __init__(self, thresholds: voting.Thresholds, temperature: float | None) -> None:
-        self.thresholds = thresholds
-        self.temperature = temperature
+    thresholds: voting.Thresholds
+    temperature: float | None
+
+    def decide(self, ballots: Sequence[voting.Ballot]) -> voting.Decision:
+        """The verdict on a video."""
+        return voting.decide(ballots, self.thresholds, self.temperature)
+
+    def with_band(self, band: tuple[float, float] | None) -> Rules:
+        """The same with another abstention band, or with none."""
+        return replace(self, thresholds=replace(self.thresholds, abstention_band=band))
 
     def for_single_faces(self) -> Rules:
         """A crop without its video is judged though it is one, of whatever size."""
         alone = replace(self.thresholds, min_track_faces=1, min_voting_faces=1, min_face_px=1)
-        return Rules(alone, self.temperature)
+        return replace(self, thresholds=alone)
 
     def face(
         self,
@@ -162,7 +170,7 @@ def _decided(item: Item, rules: Rules, asked: Sequence[tuple[Predictions, int]])
         )
         for face, (predictions, stored) in zip(item.faces, asked, strict=True)
     ]
-    decision = voting.decide(ballots, rules.thresholds, rules.temperature)
+    decision = rules.decide(ballots)
     example = item.example
     return Outcome(
         path=example.path,

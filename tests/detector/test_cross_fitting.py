@@ -9,9 +9,10 @@ import pytest
 
 from detector.cli import main
 from detector.domain import Label, Verdict
-from detector.training.cross_fitting import Rules, cross_fitted
+from detector.training.cross_fitting import cross_fitted, decided
 from detector.training.evaluation_folder import EvaluationFolder
 from detector.training.outcomes import FaceOutcome, Outcome
+from detector.training.verdicts import Rules
 from detector.voting import Ballot, Thresholds, calibrated, decide
 from tests.detector.evaluated import outcome
 
@@ -86,7 +87,7 @@ def test_what_was_kept_of_a_video_gives_its_verdict_again(temperature: float | N
             for n, b in enumerate(ballots)
         ),
     )
-    again = Rules(thresholds, temperature).decide(kept)
+    again = decided(kept, Rules(thresholds, temperature))
     assert again.verdict is decision.verdict
     assert again.probability_fake == pytest.approx(decision.probability_fake)
 
