@@ -139,6 +139,19 @@ def test_the_page_says_how_many_genuine_faces_were_called_fake_in_the_test(
     assert "uncalibrated" not in page
 
 
+def test_the_page_says_which_probabilities_are_too_close_for_a_verdict(
+    signed_in: Client, submission: Submission, settings: Any, tmp_path: Path
+) -> None:
+    settings.BASE_DIR = _checkpoint(tmp_path, sha256="a" * 64)
+    finish(submission)
+    assert "too close for a verdict" not in _page(signed_in, submission)
+    path = tmp_path / "detector/checkpoints/default/metadata.json"
+    metadata = json.loads(path.read_text())
+    metadata["thresholds"] = {"abstention_band": [0.4477, 0.9074]}
+    path.write_text(json.dumps(metadata))
+    assert "From 45% to 91% is too close for a verdict." in _page(signed_in, submission)
+
+
 def test_the_warning_stands_without_the_model_card_too(
     signed_in: Client, submission: Submission, settings: Any, tmp_path: Path
 ) -> None:

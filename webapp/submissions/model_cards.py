@@ -128,6 +128,8 @@ class ModelCard:
     architecture: Mapping[str, Any]
     preprocessing: Mapping[str, Any]
     calibrated: bool
+    abstention_band: Sequence[float]
+    """Low and high end of the probabilities that are too close to call; empty without one."""
     data: Mapping[str, Any]
     training: Mapping[str, Any]
     metrics: Sequence[MeasuredSet]
@@ -206,6 +208,7 @@ def _read(path: Path, *, in_use: bool) -> ModelCard | None:
             architecture=raw.get("architecture") or {},
             preprocessing=raw.get("preprocessing") or {},
             calibrated=raw.get("calibration") is not None,
+            abstention_band=tuple((raw.get("thresholds") or {}).get("abstention_band") or ()),
             data=raw.get("data") or {},
             training=raw.get("training") or {},
             metrics=tuple(_sets(raw.get("metrics"))),
