@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector import Detector
+from detector import Detector, voting
 from detector.cli import main
 from detector.domain import Label
 from detector.training import evaluation, metrics, sight, summary
@@ -187,6 +187,18 @@ def test_a_folder_of_another_evaluation_is_refused_unless_forced(
     assert results(folder)["sets"][0]["n"] == 2
     assert evaluate(dataset, "--force")[0] == 0
     assert results(folder)["sets"][0]["n"] == 24
+
+
+def test_verdicts_of_earlier_rules_are_not_mixed_with_those_of_now(
+    evaluate: Evaluate,
+    dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluate(f"{dataset}:val")
+    monkeypatch.setattr(voting, "RULES", voting.RULES + 1)
+    assert evaluate(f"{dataset}:val")[0] == 1
+    assert "differs in rules" in capsys.readouterr().err
 
 
 def test_single_crops_are_evaluated_at_frame_level_damaged_and_all_sets_together(

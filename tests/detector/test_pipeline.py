@@ -24,7 +24,7 @@ from detector import (
     result_to_json,
 )
 from detector.errors import NoCheckpoint, NoDevice, TooLong
-from detector.voting import frame_vote
+from detector.voting import RULES, frame_vote
 from tests import clips
 
 QUICK = Sampling.named("quick")
@@ -93,6 +93,7 @@ def test_a_result_says_how_it_came_about(one_person: VideoResult, detector: Dete
         assert one_person.seconds[stage] > 0
     assert one_person.seconds["decode"] <= one_person.seconds["total"]
     assert {"python", "onnxruntime", "mtcnn", "numpy"} <= set(one_person.versions)
+    assert one_person.versions["rules"] == str(RULES)
 
 
 def test_a_thumbnail_is_a_small_jpeg_of_the_face(one_person: VideoResult) -> None:
