@@ -85,7 +85,7 @@ def augment(image: Image, rng: np.random.Generator, shares: Augmentation) -> Ima
         image = to_bytes(image + rng.normal(0, rng.uniform(1, 8), image.shape))
     codec = rng.random()
     if codec < shares.h264:
-        image = compress_h264(_film(image, rng), int(rng.integers(15, 39)))[-1]
+        image = compress_h264(_film(image, rng), int(rng.integers(15, 43)))[-1]
     elif codec < shares.h264 + shares.jpeg:
         image = compress_jpeg(image, int(rng.integers(35, 96)))
     elif codec < shares.h264 + shares.jpeg + shares.mpeg1:

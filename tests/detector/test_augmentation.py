@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from detector.preprocessing import CROP_SIDE, whole_crop
+from detector.training import augmentation
 from detector.training.augmentation import NO_AUGMENTATION, Augmentation, augment
 from detector.training.compression import compress_h264, compress_jpeg, compress_mpeg1
+from detector.training.robustness import RATES
 from detector.training.self_blending import self_blend
 
 Compress = Callable[[Sequence[np.ndarray], int], list[np.ndarray]]
@@ -70,6 +72,23 @@ def test_about_the_stated_share_of_crops_is_mirrored() -> None:
         crop = augment(image, seeded(seed), shares)
         mirrored += crop[:, -50:, 0].mean() > crop[:, :50, 0].mean()
     assert 60 <= mirrored <= 120
+
+
+def test_training_sees_compression_as_strong_as_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = set()
+
+    def note_rate(images: Sequence[np.ndarray], crf: int) -> list[np.ndarray]:
+        rates.add(crf)
+        return list(images)
+
+    monkeypatch.setattr(augmentation, "compress_h264", note_rate)
+    for seed in range(300):
+        augment(picture(1), seeded(seed), replace(NO_AUGMENTATION, h264=1.0))
+
+    assert min(rates) < min(RATES)
+    assert max(rates) > max(RATES)
 
 
 @pytest.mark.parametrize(
