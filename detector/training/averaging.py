@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from detector.checkpoint_files import read_arrays
 from detector.errors import BadCheckpoint, CheckpointError
 from detector.network import Metadata
 from detector.training import model_card
+from detector.training.trainer import LIMITS
 
 
 def average(names: Sequence[str], out: Path) -> None:
-    """Write the mean, uncalibrated and not measured. What is said of its making is the first's.
+    """Write the mean, uncalibrated and not measured. What is said of its training is the first's.
 
     Args:
         names: of installed checkpoints, or paths to folders.
@@ -62,6 +64,9 @@ def average(names: Sequence[str], out: Path) -> None:
         for key, value in arrays[0].items()
     }
     changes = {
+        "version": "mean of " + " and ".join(about.version for about in metadata),
+        "created": datetime.now(UTC).date().isoformat(),
+        "limits": list(LIMITS),
         "calibration": None,
         "thresholds": metadata[0].raw["thresholds"] | {"abstention_band": None},
         "training": metadata[0].raw["training"]

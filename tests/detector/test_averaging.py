@@ -13,6 +13,8 @@ from detector import checkpoints
 from detector.checkpoint_files import read_arrays
 from detector.errors import BadCheckpoint, ChecksumMismatch
 from detector.training import averaging, model_card
+from detector.training.calibration import LAST_BIAS
+from detector.training.trainer import LIMITS
 
 SHIPPED = checkpoints.FOLDER / "default"
 
@@ -51,6 +53,9 @@ def test_the_mean_lies_in_the_middle_and_is_neither_calibrated_nor_measured(
     assert about.calibration is None
     assert checkpoints.thresholds(about).abstention_band is None
     assert about.raw["metrics"] == []
+    # What was measured of the first is not known of the mean.
+    assert about.raw["limits"] == list(LIMITS)
+    assert about.version == f"mean of {checkpoints.read_metadata(SHIPPED).version} and scaled"
     hashes = [checkpoints.read_metadata(folder).sha256 for folder in (SHIPPED, double)]
     assert [one.split(", ")[1] for one in about.raw["training"]["mean of"]] == hashes
     assert hashes[1] in (out / model_card.CARD).read_text()
@@ -84,6 +89,13 @@ def test_checkpoints_that_are_not_of_one_kind_have_no_mean(
     with pytest.raises(BadCheckpoint, match="is not of the kind of default"):
         averaging.average(["default", str(other)], tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
+
+
+def test_arrays_of_other_shapes_have_no_mean(tmp_path: Path) -> None:
+    other = scaled_copy(tmp_path / "other", 1)
+    checkpoints.rewrite(other, {}, {LAST_BIAS: np.zeros(3, np.float32)})
+    with pytest.raises(BadCheckpoint, match="is not of the kind of default"):
+        averaging.average(["default", str(other)], tmp_path / "mean")
 
 
 def test_no_mean_is_made_of_weights_that_are_not_those_the_metadata_names(tmp_path: Path) -> None:
