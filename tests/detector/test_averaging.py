@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def test_the_mean_lies_in_the_middle_and_is_neither_calibrated_nor_measured(
     command = ["averaging", "default", str(double), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", command)
 
+    earliest = datetime.now(UTC).date().isoformat()
     assert averaging.main() == 0
 
     shipped = arrays_of(SHIPPED)
@@ -56,6 +58,7 @@ def test_the_mean_lies_in_the_middle_and_is_neither_calibrated_nor_measured(
     # What was measured of the first is not known of the mean.
     assert about.raw["limits"] == list(LIMITS)
     assert about.version == f"mean of {checkpoints.read_metadata(SHIPPED).version} and scaled"
+    assert earliest <= about.raw["created"] <= datetime.now(UTC).date().isoformat()
     hashes = [checkpoints.read_metadata(folder).sha256 for folder in (SHIPPED, double)]
     assert [one.split(", ")[1] for one in about.raw["training"]["mean of"]] == hashes
     assert hashes[1] in (out / model_card.CARD).read_text()
