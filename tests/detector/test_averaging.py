@@ -76,7 +76,8 @@ def _other_sources(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _another_size(raw: dict[str, Any]) -> dict[str, Any]:
-    return {"architecture": raw["architecture"] | {"image_size": 192}}
+    size = raw["architecture"]["image_size"] + 32
+    return {"architecture": raw["architecture"] | {"image_size": size}}
 
 
 def _another_cut(raw: dict[str, Any]) -> dict[str, Any]:
