@@ -27,6 +27,7 @@ from detector.training.crops import (
     split_three_ways,
 )
 from detector.training.errors import DatasetError
+from detector.training.weights import are_strangers, resolved
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class RunData:
         margin, drop: how their crops were cut, see ``preprocessing.crop_face``.
         names: ``crops.names_hash`` of all sources, those for calibration too. Which source
             is in which part depends on it.
+        kept_from_first_weights: see ``weights.are_strangers``.
     """
 
     training: tuple[Source, ...]
@@ -45,6 +47,7 @@ class RunData:
     margin: float
     drop: float
     names: str
+    kept_from_first_weights: bool
 
 
 def load_data(config: Config, beside: Path, folder: Path) -> RunData:
@@ -55,8 +58,9 @@ def load_data(config: Config, beside: Path, folder: Path) -> RunData:
         folder: of the run, for crops that are drawn.
 
     Raises:
-        DatasetError: a set cannot be read, it is not known how its crops were cut, or a
-            part has no genuine ones.
+        CheckpointError: the run begins with a checkpoint that is not sound.
+        DatasetError: a set cannot be read, it is not known how its crops were cut, a part has
+            no genuine ones, or the weights to begin with were trained on what is to be kept apart.
         ValueError: there are fewer sources than are to be kept apart.
     """
     data = config.data
@@ -89,6 +93,9 @@ def load_data(config: Config, beside: Path, folder: Path) -> RunData:
         margin=margin,
         drop=drop,
         names=names_hash(names),
+        kept_from_first_weights=are_strangers(
+            resolved(config.network.weights, beside), names, split
+        ),
     )
 
 

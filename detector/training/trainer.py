@@ -36,7 +36,7 @@ from detector.training.face_archive import written_whole
 from detector.training.fitting import BEST, LAST, StageRun
 from detector.training.run_data import RunData, load_data
 from detector.training.selection import selection_sets
-from detector.training.weights import build, load_weights
+from detector.training.weights import build, identity, load_weights, resolved
 
 if TYPE_CHECKING:
     import keras
@@ -103,7 +103,7 @@ def configuration_of(
         folders = [str(folder.resolve()) for folder in crops]
         overrides["data"] = {"crops": folders, "generated": 0}
     if weights:
-        overrides["network"] = {"weights": _resolved(weights, Path())}
+        overrides["network"] = {"weights": resolved(weights, Path())}
     return read_config(path, overrides)
 
 
@@ -142,7 +142,8 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
         return folder / CHECKPOINT
     data = load_data(config, beside, folder)
     sources = _counted(config, data)
-    _refuse_another(folder / SOURCES, sources, "sources")
+    begins = sources | _beginning(config, beside, data)
+    _refuse_another(folder / SOURCES, begins, "sources or first weights")
     batches = [
         BatchMaker(recipe_of(config, number), data.training) for number in range(len(config.stages))
     ]
@@ -154,7 +155,7 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):
             _remember(folder / CONFIG, about)
-            _remember(folder / SOURCES, sources)
+            _remember(folder / SOURCES, begins)
             past = history.History.of(folder)
             for number, make in enumerate(batches):
                 _run_stage(config, number, model, folder, past, make, data.selection, workers)
@@ -187,7 +188,7 @@ def start(config: Config, beside: Path) -> keras.Model:
     import keras
 
     keras.utils.set_random_seed(config.seed)
-    given = replace(config.network, weights=_resolved(config.network.weights, beside))
+    given = replace(config.network, weights=resolved(config.network.weights, beside))
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
@@ -215,11 +216,6 @@ def _strategy() -> Any:
 
     several = len(tf.config.list_physical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
-
-
-def _resolved(given: str, beside: Path) -> str:
-    """Weights as ``weights.build`` takes them, a file's path from where it is relative to."""
-    return given if given in ("imagenet", "none") else str((beside / given).resolve())
 
 
 def _export(
@@ -251,11 +247,21 @@ def _export(
             "training set": f"{', '.join(_names(config)) or 'generated'}: "
             f"{sources['training']} sources",
             "kept apart": f"{data.selection} sources to choose weights by and "
-            f"{data.calibration} for calibration, never trained on",
+            f"{data.calibration} for calibration, "
+            + (
+                "never trained on"
+                if run_data.kept_from_first_weights
+                else "not trained on in this run; whether its first values were is not known"
+            ),
             "licence of the data": data.licence,
             "first values": network.weights_source or Path(network.weights).name,
         },
-        training=_described(config) | {"sources": sources, "best": {last: past.best_scores(last)}},
+        training=_described(config)
+        | {
+            "sources": sources,
+            "first_weights_are_strangers": run_data.kept_from_first_weights,
+            "best": {last: past.best_scores(last)},
+        },
         limits=LIMITS,
         created=datetime.now(UTC).date().isoformat(),
         git_commit=_git_commit(),
@@ -288,6 +294,12 @@ def _counted(config: Config, data: RunData) -> dict[str, Any]:
         "calibration": config.data.calibration,
         "sha256": data.names,
     }
+
+
+def _beginning(config: Config, beside: Path, data: RunData) -> dict[str, Any]:
+    """What a run begins with and its configuration, which has names for paths, does not tell."""
+    first = identity(resolved(config.network.weights, beside))
+    return {"margin": data.margin, "drop": data.drop, "first weights": first}
 
 
 def _refuse_unequal_parts(config: Config, devices: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +13,76 @@ import numpy as np
 from detector import checkpoints
 from detector.checkpoint_files import write_arrays
 from detector.training.configuration import Network
+from detector.training.crops import Split, names_hash, split_three_ways
 from detector.training.errors import DatasetError
 
 if TYPE_CHECKING:
     import keras
+
+
+NOT_TRAINED = ("imagenet", "none")
+"""Weights to begin with that have seen no labelled face."""
+
+
+def resolved(given: str, beside: Path) -> str:
+    """Weights as ``build`` takes them, a file's path from where it is relative to."""
+    return given if given in NOT_TRAINED else str((beside / given).resolve())
+
+
+def identity(given: str) -> str:
+    """What tells weights from others of the same name: a word, or the SHA-256 of the arrays.
+
+    Args:
+        given: as ``resolved`` gives it; of a file that is not there it is the name.
+
+    Raises:
+        CheckpointError: it is no sound checkpoint.
+    """
+    path = Path(given)
+    if (path / checkpoints.METADATA).is_file():
+        return checkpoints.read_metadata(path).sha256
+    if not path.is_file():
+        return path.name
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def are_strangers(given: str, names: Iterable[str], split: Split) -> bool:
+    """Whether weights are known never to have been trained on what a run keeps apart.
+
+    Of arrays nobody knows, nor of a checkpoint whose run had other sources.
+
+    Args:
+        given: as ``resolved`` gives it.
+        names: of all sources of the run.
+        split: of these names.
+
+    Raises:
+        CheckpointError: it is no sound checkpoint.
+        DatasetError: it was trained on some of them.
+    """
+    if given in NOT_TRAINED:
+        return True
+    if not (Path(given) / checkpoints.METADATA).is_file():
+        return False
+    training = checkpoints.read_metadata(Path(given)).raw.get("training") or {}
+    if training.get("sources", {}).get("sha256") != names_hash(names):
+        return False
+    data = training["data"]
+    theirs = split_three_ways(
+        names,
+        selection=data["selection"],
+        calibration=data["calibration"],
+        seed=data["split_seed"],
+    )
+    trained = theirs.training & (split.selection | split.calibration)
+    if trained:
+        raise DatasetError(
+            f"cannot start from {given}: it was trained on {len(trained)} of the sources that are "
+            f"to be kept apart; keep its split_seed ({data['split_seed']}), and no more for "
+            f"selection ({data['selection']}) and calibration ({data['calibration']})"
+        )
+    return bool(training.get("first_weights_are_strangers", True))
 
 
 def build(network: Network) -> keras.Model:

@@ -65,6 +65,7 @@ def test_a_run_ends_in_a_checkpoint_that_loads(
     assert loaded.id.sha256 in card
     assert "Uncalibrated" in card
     assert "Not proof" in card
+    assert loaded.metadata.raw["data"]["kept apart"].endswith("for calibration, never trained on")
     assert str(tmp_path) not in (folder / checkpoints.METADATA).read_text()
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
     sources = loaded.metadata.raw["training"]["sources"]
@@ -197,12 +198,32 @@ def test_a_run_whose_sources_have_changed_is_refused(
 ) -> None:
     """The split would be another one, with sources to select by among those trained on."""
     (tmp_path / "run").mkdir()
-    sources = trainer._counted(CONFIG, trainer.load_data(CONFIG, tmp_path, tmp_path))
-    (tmp_path / "run" / "sources.json").write_text(json.dumps(sources))
+    data = trainer.load_data(CONFIG, tmp_path, tmp_path)
+    begins = trainer._counted(CONFIG, data) | trainer._beginning(CONFIG, tmp_path, data)
+    (tmp_path / "run" / "sources.json").write_text(json.dumps(begins))
     manifest = (dataset / "manifest.csv").read_text().splitlines(keepends=True)
     (dataset / "manifest.csv").write_text("".join(manifest[:-4]))
     assert trainer.run(arguments(tmp_path, FILE)) == 1
-    assert "sources.json was made with other sources: sha256" in capsys.readouterr().err
+    assert "made with other sources or first weights: sha256, training\n" in capsys.readouterr().err
+
+
+def test_a_run_begun_with_other_weights_of_the_same_name_is_refused(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.npz").write_bytes(name.encode())
+    (tmp_path / "run").mkdir()
+    text = FILE.replace('"none"', '"one/weights.npz"')
+    config = trainer.configuration_of(arguments(tmp_path, text).config, None)
+    data = trainer.load_data(config, tmp_path, tmp_path)
+    begins = trainer._counted(config, data) | trainer._beginning(config, tmp_path, data)
+    (tmp_path / "run" / "sources.json").write_text(json.dumps(begins))
+    assert trainer.run(arguments(tmp_path, text.replace("one/", "other/"))) == 1
+    assert "first weights: first weights\n" in capsys.readouterr().err
+    # With its own it comes as far as reading them.
+    assert trainer.run(arguments(tmp_path, text)) == 1
+    assert "cannot start from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "two", ""])
