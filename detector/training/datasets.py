@@ -151,25 +151,30 @@ def _dfdc_parts(folder: Path) -> list[Path]:
 def _read_faceforensics(folder: Path, found: _Found, compression: str | None) -> None:
     """``{original,manipulated}_sequences/METHOD/COMPRESSION/videos`` (Rössler et al., 2019).
 
-    A fake ``000_003`` shows 000 with what 003 gave, so both are of one group; the
-    DeepFakeDetection part is grouped by the actor who is shown.
+    A fake ``000_003`` shows 000 with what 003 gave, so both are of one group, whichever
+    compression is read and whether or not that fake is there, as long as the official files
+    of pairs are; the DeepFakeDetection part is grouped by the actor who is shown.
     """
     folders = sorted(folder.glob("*_sequences/*/*/videos"))
     kept = _compression([path.parent.name for path in folders], compression, folder)
-    splits = _faceforensics_splits(folder)
+    pairs = _faceforensics_pairs(folder)
+    splits = {name: split for split, those in pairs.items() for pair in those for name in pair}
     videos: list[tuple[str, str, Label]] = []
+    together = _Together()
+    for those in pairs.values():
+        for pair in those:
+            together.join(pair[0], pair[-1])
     for videos_folder in folders:
-        if videos_folder.parent.name != kept:
-            continue
         kind = videos_folder.parents[2].name
         method = videos_folder.parents[1].name
         label = Label.REAL if kind == "original_sequences" else Label.FAKE
-        videos += [(path, method, label) for path in _videos(folder, videos_folder, deep=False)]
-    together = _Together()
-    for path, method, _label in videos:
+        paths = _videos(folder, videos_folder, deep=False)
         if method not in ACTORS_METHODS:
-            ids = Path(path).stem.split("_")
-            together.join(ids[0], ids[-1])
+            for path in paths:
+                ids = Path(path).stem.split("_")
+                together.join(ids[0], ids[-1])
+        if videos_folder.parent.name == kept:
+            videos += [(path, method, label) for path in paths]
     for path, method, label in videos:
         first = Path(path).stem.split("_")[0]
         if method in ACTORS_METHODS:
@@ -180,12 +185,15 @@ def _read_faceforensics(folder: Path, found: _Found, compression: str | None) ->
                 found.problems.append(f"unlabelled: {path} stands in no split file")
                 continue
         found.add(Example(path, label, group, method if label == Label.FAKE else GENUINE, split))
-    present = {method for _path, method, label in videos if label == Label.REAL}
-    if "youtube" in present:
-        for name in splits:
-            path = f"original_sequences/youtube/{kept}/videos/{name}.mp4"
-            if path not in found.examples:
-                found.problems.append(f"missing: {path}")
+    # Of each method that was downloaded, what the official files promise.
+    for kind, method in {(Path(path).parts[0], method) for path, method, _label in videos}:
+        for those in pairs.values() if method not in ACTORS_METHODS else ():
+            for one, other in those:
+                fakes = (f"{one}_{other}", f"{other}_{one}")
+                for name in (one, other) if kind == "original_sequences" else fakes:
+                    path = f"{kind}/{method}/{kept}/videos/{name}.mp4"
+                    if path not in found.examples:
+                        found.problems.append(f"missing: {path}")
 
 
 def _compression(there: list[str], wanted: str | None, folder: Path) -> str:
@@ -198,17 +206,19 @@ def _compression(there: list[str], wanted: str | None, folder: Path) -> str:
     raise DatasetError(f"{folder} has {what}; name one of {', '.join(levels) or 'none'}")
 
 
-def _faceforensics_splits(folder: Path) -> dict[str, str]:
-    """Video ▸ split, from the official files of pairs, beside the data or in ``splits``."""
-    splits: dict[str, str] = {}
+def _faceforensics_pairs(folder: Path) -> dict[str, list[tuple[str, str]]]:
+    """Split ▸ pairs of videos, from the official files, beside the data or in ``splits``."""
+    pairs: dict[str, list[tuple[str, str]]] = {}
     for split in ("train", "val", "test"):
         for path in (folder / f"{split}.json", folder / "splits" / f"{split}.json"):
             if path.is_file():
-                pairs = _json(path)
-                if not isinstance(pairs, list) or not all(isinstance(pair, list) for pair in pairs):
+                found = _json(path)
+                if not isinstance(found, list) or not all(
+                    isinstance(pair, list) and len(pair) == 2 for pair in found
+                ):
                     raise DatasetError(f"{path} is no list of pairs")
-                splits.update({str(name): split for pair in pairs for name in pair})
-    return splits
+                pairs[split] = [(str(one), str(other)) for one, other in found]
+    return pairs
 
 
 class _Together:
@@ -231,7 +241,8 @@ def _read_celeb_df(folder: Path, found: _Found, _: str | None) -> None:
     """``Celeb-real``, ``YouTube-real``, ``Celeb-synthesis`` (Li et al., CVPR 2020).
 
     A fake ``id0_id1_0000`` is made from a video of id0, so a person is a group. What
-    ``List_of_testing_videos.txt`` names (1 genuine, 0 fake) is the test split.
+    ``List_of_testing_videos.txt`` names (1 genuine, 0 fake) is the test split. The list chooses
+    videos and not persons: somebody may be in both splits.
     """
     testing: dict[str, Label] = {}
     listing = folder / "List_of_testing_videos.txt"

@@ -1,6 +1,7 @@
 """Labelled videos in the layouts that people have; the videos here are empty files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,9 +99,7 @@ def faceforensics(tmp_path: Path) -> Path:
     tree(
         tmp_path,
         *(f"{REALS}/{number}.mp4" for number in ("000", "001", "002", "003")),
-        manipulated("Deepfakes", "000_003"),
-        manipulated("Deepfakes", "003_000"),
-        manipulated("FaceSwap", "001_002"),
+        *(manipulated("Deepfakes", name) for name in ("000_003", "003_000", "001_002", "002_001")),
     )
     (tmp_path / "splits").mkdir()
     (tmp_path / "splits/train.json").write_text('[["000", "003"]]')
@@ -119,7 +118,8 @@ def test_faceforensics_keeps_both_videos_of_a_fake_together(faceforensics: Path)
         f"{REALS}/003.mp4": (REAL, "000", "genuine", "train"),
         manipulated("Deepfakes", "000_003"): (FAKE, "000", "Deepfakes", "train"),
         manipulated("Deepfakes", "003_000"): (FAKE, "000", "Deepfakes", "train"),
-        manipulated("FaceSwap", "001_002"): (FAKE, "001", "FaceSwap", "test"),
+        manipulated("Deepfakes", "001_002"): (FAKE, "001", "Deepfakes", "test"),
+        manipulated("Deepfakes", "002_001"): (FAKE, "001", "Deepfakes", "test"),
     }
 
 
@@ -128,7 +128,9 @@ def test_faceforensics_names_what_its_splits_leave_out_and_what_is_missing(
 ) -> None:
     tree(faceforensics, f"{REALS}/500.mp4")
     (faceforensics / REALS / "002.mp4").unlink()
+    (faceforensics / manipulated("Deepfakes", "003_000")).unlink()
     assert read_dataset(faceforensics).problems == (
+        f"missing: {manipulated('Deepfakes', '003_000')}",
         f"missing: {REALS}/002.mp4",
         f"unlabelled: {REALS}/500.mp4 stands in no split file",
     )
@@ -140,10 +142,32 @@ def test_faceforensics_asks_which_of_several_compressions(faceforensics: Path) -
         read_dataset(faceforensics)
     with pytest.raises(DatasetError, match="no compression 'raw'; name one of c23, c40"):
         read_dataset(faceforensics, compression="raw")
-    assert len(read_dataset(faceforensics, compression="c23").examples) == 7
+    assert len(read_dataset(faceforensics, compression="c23").examples) == 8
     weak = read_dataset(faceforensics, compression="c40")
     assert manipulated("Deepfakes", "000_003", "c40") in examples(weak)
     assert len(weak.examples) == 1
+    assert len(weak.problems) == 3
+
+
+def groups(folder: Path, compression: str) -> dict[str, str]:
+    found = read_dataset(folder, compression=compression)
+    return {Path(example.path).stem: example.group for example in found.examples}
+
+
+def test_a_video_of_faceforensics_has_one_group_at_every_compression(faceforensics: Path) -> None:
+    """A fake that is not there at one of them must not part its two videos."""
+    reals = [f"original_sequences/youtube/c40/videos/{name}.mp4" for name in ("000", "003")]
+    tree(faceforensics, *reals)
+    strong = groups(faceforensics, "c23")
+    assert groups(faceforensics, "c40") == {"000": "000", "003": "000"}
+    shutil.rmtree(faceforensics / "splits")
+    assert groups(faceforensics, "c40") == {"000": "000", "003": "000"}
+    assert groups(faceforensics, "c23") == strong
+
+
+def test_official_pairs_group_videos_whose_fakes_are_not_there(faceforensics: Path) -> None:
+    shutil.rmtree(faceforensics / "manipulated_sequences")
+    assert groups(faceforensics, "c23") == {"000": "000", "001": "001", "002": "001", "003": "000"}
 
 
 def test_the_actors_of_deepfakedetection_are_groups_of_their_own(faceforensics: Path) -> None:
@@ -155,8 +179,9 @@ def test_the_actors_of_deepfakedetection_are_groups_of_their_own(faceforensics: 
     assert found[fake] == (FAKE, "actor-01", "DeepFakeDetection", "")
 
 
-def test_a_split_file_of_another_kind_is_named(faceforensics: Path) -> None:
-    (faceforensics / "splits/train.json").write_text('{"000": "003"}')
+@pytest.mark.parametrize("text", ['{"000": "003"}', '["000", "003"]', '[["000", "001", "003"]]'])
+def test_a_split_file_of_another_kind_is_named(faceforensics: Path, text: str) -> None:
+    (faceforensics / "splits/train.json").write_text(text)
     with pytest.raises(DatasetError, match=r"splits/train\.json"):
         read_dataset(faceforensics)
 
