@@ -76,13 +76,15 @@ class BatchMaker:
         before, after = (int(n * self._pairs * self.recipe.self_blended) for n in (step, step + 1))
         blended = after - before  # Of few pairs the share is that of many steps.
         for position, source in enumerate(self._sources_of(step)):
-            real = self._some(source.real, rng)
             fakes = source.fake or self._fakes_of_a_stranger(rng)
             if position < blended or not fakes:
+                real = self._some(source.real, rng)
                 seed = int(rng.integers(1 << 62))
                 fake = [self_blend(crop, np.random.default_rng(seed)) for crop in real]
             else:
-                fake = self._some(fakes, rng)
+                # How a window moves must not tell its label.
+                still = self.recipe.windows and not all(map(_moves, (source.real, fakes)))
+                real, fake = (self._some(faces, rng, still) for faces in (source.real, fakes))
                 if fake[0].shape != real[0].shape:
                     # A crop of another size would draw other changes.
                     real, fake = ([whole_crop(crop) for crop in crops] for crops in (real, fake))
@@ -96,9 +98,11 @@ class BatchMaker:
             images = images.reshape(len(examples), WINDOW, *images.shape[1:])
         return images, labels
 
-    def _some(self, faces: Sequence[LabelledFace], rng: np.random.Generator) -> list[Image]:
+    def _some(
+        self, faces: Sequence[LabelledFace], rng: np.random.Generator, still: bool = False
+    ) -> list[Image]:
         if self.recipe.windows:
-            return window(faces, rng)
+            return window(faces, rng, still=still)
         return [faces[int(rng.integers(len(faces)))].image()]
 
     def _augmented(self, crops: list[Image], seed: int) -> list[Image]:
@@ -128,24 +132,37 @@ class BatchMaker:
         return self._orders[epoch]
 
 
-def window(faces: Sequence[LabelledFace], rng: np.random.Generator) -> list[Image]:
+def window(
+    faces: Sequence[LabelledFace], rng: np.random.Generator, *, still: bool = False
+) -> list[Image]:
     """8 crops of one person in the order of time, 300×300.
 
-    From a video with fewer in a row, one crop that wanders, as a still face's box does.
+    From a video with fewer in a row, or if ``still``, one crop that wanders, as a still
+    face's box does.
     """
+    tracks = _tracks(faces)
+    tracks = [track for track in tracks if len(track) >= WINDOW] or tracks
+    track = tracks[int(rng.integers(len(tracks)))]
+    if len(track) >= WINDOW and not still:
+        first = int(rng.integers(len(track) - WINDOW + 1))
+        return [whole_crop(face.image()) for face in track[first : first + WINDOW]]
+    crop = whole_crop(track[int(rng.integers(len(track)))].image())
+    side = crop.shape[0]
+    moves = np.cumsum(rng.normal(0, WANDER * side, (WINDOW, 2)), axis=0)
+    return [crop_square(crop, right, down, side) for right, down in moves]
+
+
+def _moves(faces: Sequence[LabelledFace]) -> bool:
+    """Whether there is a window of real frames among them."""
+    return any(len(track) >= WINDOW for track in _tracks(faces))
+
+
+def _tracks(faces: Sequence[LabelledFace]) -> list[list[LabelledFace]]:
+    """The faces of each person, in the order of time, without gaps."""
     of_person = defaultdict(list)
     for face in faces:
         of_person[face.row.video, face.row.person].append(face)
-    tracks = [track for _, faces in sorted(of_person.items()) for track in _without_gaps(faces)]
-    tracks = [track for track in tracks if len(track) >= WINDOW] or tracks
-    track = tracks[int(rng.integers(len(tracks)))]
-    if len(track) >= WINDOW:
-        first = int(rng.integers(len(track) - WINDOW + 1))
-        return [whole_crop(face.image()) for face in track[first : first + WINDOW]]
-    still = whole_crop(track[int(rng.integers(len(track)))].image())
-    side = still.shape[0]
-    moves = np.cumsum(rng.normal(0, WANDER * side, (WINDOW, 2)), axis=0)
-    return [crop_square(still, right, down, side) for right, down in moves]
+    return [track for _, those in sorted(of_person.items()) for track in _without_gaps(those)]
 
 
 def _without_gaps(faces: Sequence[LabelledFace]) -> list[list[LabelledFace]]:

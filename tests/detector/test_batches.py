@@ -180,6 +180,33 @@ def test_a_video_of_too_few_frames_gives_a_face_that_wanders(dataset: Path) -> N
     assert distance(crops[0], crops[-1]) < 40
 
 
+@pytest.mark.parametrize("short", ["real", "fake"])
+def test_how_a_window_moves_does_not_tell_its_label(videos: list[Source], short: str) -> None:
+    """If one of a pair has too few frames in a row, the other is a wandering still as well."""
+    faces = {"real": videos[0].real, "fake": videos[0].fake}
+    recipe = replace(PLAIN, windows=True, batch_size=2)
+
+    def shown(source: Source) -> list[list[int]]:
+        """Which frame is nearest to each of a window, of the genuine one and of the fake."""
+        images, _ = BatchMaker(recipe, [source])(0)
+        return [
+            [
+                int(np.argmin([distance((image + 1) * 127.5, cv2.resize(face.image(), (96, 96)))
+                               for face in faces[kind]]))
+                for image in window_images
+            ]
+            for kind, window_images in zip(("real", "fake"), images, strict=True)
+        ]  # fmt: skip
+
+    def in_order(frames: list[int]) -> bool:
+        return frames == list(range(frames[0], frames[0] + WINDOW))
+
+    whole = Source("one", faces["real"], faces["fake"])
+    assert all(in_order(frames) for frames in shown(whole))
+    cut = {kind: those[:3] if kind == short else those for kind, those in faces.items()}
+    assert not any(in_order(frames) for frames in shown(Source("one", cut["real"], cut["fake"])))
+
+
 def test_the_crops_of_a_window_are_changed_and_blended_alike(dataset: Path) -> None:
     """From a still, flat face every frame of the fake must come out the same."""
     sources = [replace(source, fake=()) for source in paint(dataset, 128, 0)]
