@@ -326,3 +326,42 @@ def test_batches_that_cannot_be_shared_equally_are_refused() -> None:
     trainer._refuse_unequal_parts(with_stage(batch_size=6), 3)
     with pytest.raises(ValueError, match=r"'only': batch_size must be a multiple of 4, .* got 6"):
         trainer._refuse_unequal_parts(with_stage(batch_size=6), 4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_label_smoothing_changes_the_loss_as_its_definition_says(
+    data: RunData, tmp_path: Path, smoothing: float
+) -> None:
+    """The right class has 1 - s + s/2 of the label and the other s/2."""
+    import keras
+
+    one = stage_run(with_stage(label_smoothing=smoothing), tmp_path, data)
+    inputs = keras.Input((96, 96, 3))
+    opinion = keras.layers.Dense(
+        2,
+        "softmax",
+        kernel_initializer="zeros",
+        bias_initializer=keras.initializers.Constant([1, 3]),
+    )
+    said = opinion(keras.layers.GlobalAveragePooling2D()(inputs))
+    one.trained = keras.Model(inputs, {"steps": keras.layers.RepeatVector(8)(said)})
+    one.optimizer = keras.optimizers.SGD(0.0)
+    labels = np.array([[1, 0], [1, 0]], np.float32)
+    loss, accuracy = one._train(np.zeros((2, 96, 96, 3), np.float32), labels)
+    right, wrong = np.log(1 + np.exp([-2.0, 2.0]))  # What the two classes cost.
+    smoothed = labels * (1 - smoothing) + smoothing / 2
+    assert float(loss) == pytest.approx(np.mean(smoothed @ [wrong, right]), rel=1e-5)
+    assert float(accuracy) == 0.0
+
+
+def test_the_optimizer_is_the_one_asked_for(data: RunData, tmp_path: Path) -> None:
+    import keras
+
+    adam, adamw = (
+        stage_run(with_stage(optimizer=name, weight_decay=0.3), tmp_path, data).optimizer
+        for name in ("adam", "adamw")
+    )
+    assert type(adam) is keras.optimizers.Adam
+    assert not adam.weight_decay
+    assert type(adamw) is keras.optimizers.AdamW
+    assert adamw.weight_decay == 0.3
