@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint
+from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint, TruncatedCheckpoint
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -23,6 +23,7 @@ def read_arrays(path: Path, sha256: str) -> Arrays:
 
     Raises:
         NoCheckpoint: it cannot be read.
+        TruncatedCheckpoint: it ends before its arrays do.
         ChecksumMismatch: its SHA-256 is another one.
         BadCheckpoint: it is no such file.
     """
@@ -34,12 +35,31 @@ def read_arrays(path: Path, sha256: str) -> Arrays:
     except OSError as error:
         raise NoCheckpoint(f"{path.parent} has no readable {path.name}: {error}") from error
     found = hashlib.sha256(content).hexdigest()
+    if found != sha256 and len(content) < _promised(content):
+        raise TruncatedCheckpoint(
+            f"{path} has {len(content)} of {_promised(content)} bytes; it was not copied whole"
+        )
     if found != sha256:
         raise ChecksumMismatch(f"{path}: SHA-256 {found}, expected {sha256}")
     try:
         return dict(load(content))
     except SafetensorError as error:
         raise BadCheckpoint(f"{path}: {error}") from error
+
+
+def _promised(content: bytes) -> int:
+    """Bytes a safetensors file should have: of its header's length, of the header, of the arrays.
+
+    0 if it does not begin like one. Format: https://huggingface.co/docs/safetensors
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    if len(content) < start:
+        return start if content[8:9] == b"{" else 0
+    try:
+        header = json.loads(content[8:start])
+        return start + max(int(about["data_offsets"][1]) for about in header.values())
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        return 0
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> str:

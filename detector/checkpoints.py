@@ -155,6 +155,7 @@ def load(name: str = "default", device: str = "CPU:0") -> LoadedCheckpoint:
 
     Raises:
         NoCheckpoint: there is none of this name.
+        TruncatedCheckpoint: the file of weights is cut short.
         ChecksumMismatch: the weights are not those the metadata names.
         BadCheckpoint: metadata and arrays do not make a model of this version.
     """

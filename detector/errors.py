@@ -71,6 +71,11 @@ class ChecksumMismatch(CheckpointError):
     sentence = "The model file does not match its checksum and was not loaded."
 
 
+class TruncatedCheckpoint(CheckpointError):
+    code = "truncated_checkpoint"
+    sentence = "The model file is cut short and was not loaded."
+
+
 class BadCheckpoint(CheckpointError):
     code = "bad_checkpoint"
     sentence = "The model file is not one this version can use."

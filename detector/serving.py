@@ -49,7 +49,7 @@ def load(
         bits: 32 or 8, on a processor; a GPU has its own.
 
     Raises:
-        NoCheckpoint, ChecksumMismatch, BadCheckpoint: see ``checkpoints.load``; also if 8 bits
+        CheckpointError: see ``checkpoints.load``; also if 8 bits
             are asked for and the activations were not measured, or another network's were.
         NoDevice: this processor cannot compute in 8 bits.
     """

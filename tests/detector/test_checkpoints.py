@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from detector import checkpoints
-from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint
+from detector.errors import BadCheckpoint, ChecksumMismatch, NoCheckpoint, TruncatedCheckpoint
 from detector.model import build_model, named_variables
 from detector.preprocessing import CROP_SIDE, to_network_input
 from detector.training.model_card import render
@@ -120,6 +120,26 @@ def test_weights_with_one_changed_byte_are_not_loaded(folder: Path) -> None:
     with pytest.raises(ChecksumMismatch) as caught:
         checkpoints.load(str(folder))
     assert caught.value.code == "checksum_mismatch"
+
+
+@pytest.mark.parametrize("kept", [20, 3000, -1])
+def test_weights_that_were_not_copied_whole_are_not_loaded(folder: Path, kept: int) -> None:
+    """Cut within the header, within the arrays, and by the last byte."""
+    path = folder / checkpoints.WEIGHTS
+    content = path.read_bytes()
+    path.write_bytes(content[:kept])
+    with pytest.raises(TruncatedCheckpoint, match=r"of \d+ bytes") as caught:
+        checkpoints.load(str(folder))
+    assert caught.value.code == "truncated_checkpoint"
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"a text that is much longer than a header"])
+def test_something_else_in_place_of_the_weights_is_not_called_cut_short(
+    folder: Path, content: bytes
+) -> None:
+    (folder / checkpoints.WEIGHTS).write_bytes(content)
+    with pytest.raises(ChecksumMismatch):
+        checkpoints.load(str(folder))
 
 
 def test_missing_weights_are_no_checkpoint(folder: Path) -> None:

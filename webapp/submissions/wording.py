@@ -56,6 +56,7 @@ REMEDIES: Mapping[str, str] = {
     "decoding_limit": f"A smaller or shorter version may pass. {_CONVERT}",
     "no_checkpoint": _OPERATOR,
     "checksum_mismatch": _OPERATOR,
+    "truncated_checkpoint": _OPERATOR,
     "bad_checkpoint": _OPERATOR,
     "no_device": _OPERATOR,
     "file_not_found": "The file is gone from the site's storage. Upload the video again.",
