@@ -68,16 +68,19 @@ def test_the_models_page_shows_what_was_measured(client: Client, checkpoints: Pa
 
 
 def test_each_measured_set_has_its_methods_and_damages(client: Client, checkpoints: Path) -> None:
-    videos = measured(name="films", part="", level="video", auc=None, robustness=[])
+    videos = measured(name="films", part="", level="video", auc=None, robustness=[], matched=None)
     _install(checkpoints, {**METADATA, "metrics": [measured(), videos]})
     page = client.get("/models/").content.decode()
     faces, films = page.split("<h3>Measured on videos of films</h3>")
     for words in (
-        '<th scope="row">FaceSwap</th><td class="number">600</td>',
+        '<th scope="row">FaceSwap</th><td class="number">600</td><td class="number">600</td>',
+        "In the other groups, which are only genuine or only fake",
+        '<td class="number">40</td><td class="number">7</td>',
+        '<td class="number">0.774 <span class="muted">0.467 to 0.938</span></td>',
         '<td class="number">0.912 <span class="muted">0.900 to 0.930</span></td>',
         '<td class="number">0.500 <span class="muted">–</span></td>',
         "Fakes detected",
-        '<th scope="row">Studio</th><td class="number">25</td>',
+        '<th scope="row">Studio</th><td class="number">25</td><td class="number">6</td>',
         '<td class="number">0.781 <span class="muted">0.716 to 1.000</span></td>',
         '<th scope="row">blur</th><td class="number">1990</td>',
         '<td class="number">-0.050 <span class="muted">-0.060 to -0.040</span></td>',
@@ -87,6 +90,7 @@ def test_each_measured_set_has_its_methods_and_damages(client: Client, checkpoin
     assert '<th scope="row">ROC AUC</th><td class="number">–</td><td class="number">–</td>' in films
     assert "0.5 is guessing" not in films
     assert "After damage" not in films
+    assert "In the other groups" not in films
     assert "Log loss" not in page, "a data set has four figures"
 
 
@@ -133,6 +137,13 @@ def test_the_api_gives_the_figures_of_each_set(client: Client, checkpoints: Path
     [studio] = one["by_dataset"]
     assert (studio["name"], studio["n"]) == ("Studio", 25)
     assert [figure["key"] for figure in studio["figures"]] == ["roc_auc"]
+    assert one["matched"] == {
+        "name": "groups with both genuine and fake examples",
+        "n": 40,
+        "groups": 7,
+        "figures": [{"key": "roc_auc", "value": 0.774, "low": 0.467, "high": 0.938}],
+    }
+    assert [row["groups"] for row in (*one["by_method"], *one["robustness"])] == [600, 1, None]
     assert model["summary"] == METADATA["summary"]
 
 

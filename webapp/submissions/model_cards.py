@@ -32,8 +32,9 @@ _METRIC_LABELS = {
     "expected_calibration_error": "Expected calibration error",
     "roc_auc_difference": "Change of ROC AUC",
 }
-_OF_A_DATASET = ("roc_auc", "accuracy", "false_positive_rate", "detection_rate")
+_OF_A_PART = ("roc_auc", "accuracy", "false_positive_rate", "detection_rate")
 _LEVELS = {"video": "videos", "frame": "faces"}
+MATCHED = "groups with both genuine and fake examples"
 _STATED_ANYWAY = ("uncalibrated", "blind to methods it was not trained on", "not proof")
 
 
@@ -55,11 +56,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """A part of a set's figures: of one method or data set, or after one damage."""
+    """A part of a set's figures: of one method or data set, of some groups, after one damage."""
 
     name: str
     count: int
     figures: Sequence[Figure]
+    groups: int | None = None
+    """Where it is a part of the examples."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ class MeasuredSet:
     figures: Sequence[Figure]
     by_method: Sequence[MeasuredRow]
     by_dataset: Sequence[MeasuredRow]
+    matched: MeasuredRow | None
+    """The groups with genuine and fake examples, where that is not all of the set: elsewhere
+    origin or format may give the label away."""
     robustness: Sequence[MeasuredRow]
     command: str
     date: str
@@ -85,6 +91,11 @@ class MeasuredSet:
         """``faces of SET, part PART``."""
         part = f", part {self.part}" if self.part else ""
         return f"{self.examples} of {self.name}{part}"
+
+    @property
+    def matched_rows(self) -> list[MeasuredRow]:
+        """As a table takes it."""
+        return [self.matched] if self.matched else []
 
     @property
     def examples(self) -> str:
@@ -234,13 +245,13 @@ def _sets(raw: object) -> list[MeasuredSet]:
             groups=int(entry["groups"]),
             figures=_figures(entry["figures"]),
             by_method=[
-                MeasuredRow(method, int(row["n"]), _figures(row))
+                MeasuredRow(method, int(row["n"]), _figures(row), int(row["groups"]))
                 for method, row in entry["by_method"].items()
             ],
             by_dataset=[
-                MeasuredRow(dataset, int(row["n"]), _chosen(row["figures"]))
-                for dataset, row in (entry.get("by_dataset") or {}).items()
+                _part(dataset, row) for dataset, row in (entry.get("by_dataset") or {}).items()
             ],
+            matched=_part(MATCHED, entry["matched"]) if entry.get("matched") else None,
             robustness=[
                 MeasuredRow(str(row["damage"]), int(row["n"]), _figures(row))
                 for row in entry["robustness"]
@@ -252,8 +263,9 @@ def _sets(raw: object) -> list[MeasuredSet]:
     ]
 
 
-def _chosen(raw: Mapping[str, Any]) -> list[Figure]:
-    return _figures({key: raw[key] for key in _OF_A_DATASET if key in raw})
+def _part(name: str, raw: Mapping[str, Any]) -> MeasuredRow:
+    chosen = {key: raw["figures"][key] for key in _OF_A_PART if key in raw["figures"]}
+    return MeasuredRow(name, int(raw["n"]), _figures(chosen), int(raw["groups"]))
 
 
 def _figures(raw: Mapping[str, Any]) -> list[Figure]:

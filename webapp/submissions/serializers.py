@@ -286,6 +286,9 @@ class FigureSerializer(serializers.Serializer[Any]):
 class MeasuredRowSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     n = serializers.IntegerField(source="count")
+    groups = serializers.IntegerField(
+        allow_null=True, help_text="That the examples, or a method's fakes, are of; else null."
+    )
     figures = FigureSerializer(many=True)
 
 
@@ -308,6 +311,11 @@ class MeasuredSetSerializer(serializers.Serializer[Any]):
     by_dataset = MeasuredRowSerializer(
         many=True,
         help_text="In a collection of several data sets: those with genuine and fake examples.",
+    )
+    matched = MeasuredRowSerializer(
+        allow_null=True,
+        help_text="The groups with both genuine and fake examples, where that is not all of the "
+        "set: elsewhere origin or format may give the label away.",
     )
     robustness = MeasuredRowSerializer(many=True, help_text="The same set after each damage.")
     command = serializers.CharField(allow_blank=True)
