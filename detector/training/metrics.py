@@ -248,8 +248,13 @@ def difference(one: Scored, other: Scored, metric: Metric, seed: int = 1) -> Fig
 def resample_groups(
     group: npt.NDArray[np.str_], seed: int, count: int = RESAMPLINGS
 ) -> list[Positions]:
-    """Positions of the examples of as many groups as there are, drawn with replacement."""
-    _names, inverse = np.unique(group, return_inverse=True)
+    """Positions of the examples of as many groups as there are, drawn with replacement.
+
+    None of a single group, which cannot tell how another would have come out.
+    """
+    names, inverse = np.unique(group, return_inverse=True)
+    if len(names) == 1:
+        return []
     order = np.argsort(inverse, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
     rng = np.random.default_rng(seed)

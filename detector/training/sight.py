@@ -1,7 +1,8 @@
 """What a checkpoint can and cannot see, in one sentence made from its measured figures.
 
 It stands first in the model card and on the models page, so it promises no more than the
-figures do: a method counts as seen when the whole interval of its ROC AUC is above guessing.
+figures do: a method counts as seen when the whole interval of its ROC AUC is above guessing
+and its fakes are of enough groups for an interval to mean anything.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ UNMEASURED = "Nothing was measured yet, so nobody knows which forgeries it sees.
 
 GUESSING = 0.5
 
+ENOUGH_GROUPS = 3
+"""Fewer all come out above guessing by chance too often: two of them one time in four."""
+
 Entry = Mapping[str, Any]
 
 
 def sentence(entries: Sequence[Entry]) -> str:
-    """Which methods it tells from genuine examples, by the main one of these entries.
+    """Which methods it tells from genuine examples, by the main one of these entries, and
+    which sets of single faces.
 
     Args:
         entries: as ``summary`` describes them.
@@ -26,10 +31,12 @@ def sentence(entries: Sequence[Entry]) -> str:
     if entry is None:
         return UNMEASURED
     rows = entry["by_method"]
-    seen = [name for name, row in rows.items() if (row["roc_auc"]["low"] or 0) > GUESSING]
+    seen = [name for name, row in rows.items() if _is_seen(row["roc_auc"], row["groups"])]
     unseen = [name for name in rows if name not in seen]
-    where = f"{entry['set']}{':' + entry['part'] if entry['part'] else ''}"
-    found = f"Measured on {where}, it sees {_forgeries(seen, rows) if seen else 'no forgeries'}"
+    found = (
+        f"Measured on {_title(entry)}, it sees "
+        f"{_forgeries(seen, rows) if seen else 'no forgeries'}{_of_single_faces(entry, entries)}"
+    )
     if not unseen:
         return f"{found}; about other forgeries nothing is known."
     return (
@@ -48,12 +55,36 @@ def main_entry(entries: Sequence[Entry]) -> Entry | None:
     )
 
 
+def _is_seen(roc_auc: Mapping[str, Any], groups: int) -> bool:
+    return (roc_auc["low"] or 0) > GUESSING and groups >= ENOUGH_GROUPS
+
+
+def _of_single_faces(main: Entry, entries: Sequence[Entry]) -> str:
+    """What sets of faces without videos add to one of videos."""
+    seen = [
+        f"{_title(one)} (ROC AUC {one['figures']['roc_auc']['value']:.2f})"
+        for one in entries
+        if main["level"] == "video"
+        and one["level"] == "frame"
+        and one["set"] != main["set"]
+        and _is_seen(one["figures"]["roc_auc"], one["groups"])
+    ]
+    return f" and, of single faces, those of {_listed(seen)}" if seen else ""
+
+
+def _title(entry: Entry) -> str:
+    return f"{entry['set']}{':' + entry['part'] if entry['part'] else ''}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _forgeries(methods: Sequence[str], rows: Mapping[str, Any]) -> str:
     """``those by A (0.81) and B (0.79)``, the best first, with their ROC AUC."""
     best_first = sorted(methods, key=lambda name: -(rows[name]["roc_auc"]["value"] or 0))
     named = [f"{_named(name)} ({_value(rows[name])})" for name in best_first]
-    listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
-    return f"forgeries by {listed}"
+    return f"forgeries by {_listed(named)}"
 
 
 def _named(method: str) -> str:

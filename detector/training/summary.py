@@ -11,7 +11,7 @@ There is one *entry* for each set, part and level:
     examples, and how many groups they are in: the intervals come from resampling those.
 ``figures``
     name ▸ ``{value, low, high}`` for each of ``metrics.METRICS``; ``null`` where a figure
-    has no meaning, as ROC AUC without genuine examples.
+    has no meaning, as ROC AUC without genuine examples, or the interval of one group.
 ``confusion``, ``reliability``
     counts of votes by truth; ``[mean stated probability, share of fakes, examples]`` of
     each bin.

@@ -1,6 +1,7 @@
 """The figures of an evaluation, on examples small enough to work out by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,6 +160,15 @@ def test_an_interval_is_wider_where_examples_hang_together() -> None:
     assert widths[1] > 2 * widths[0]
     share = metrics.accuracy(alone)
     assert widths[0] == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / 400), rel=0.15)
+
+
+def test_one_group_has_figures_and_no_intervals() -> None:
+    alone = scored([0, 1, 0, 1], [0.1, 0.9, 0.8, 0.6], group=["film"] * 4)
+    found = figures(alone)
+    assert found["accuracy"] == Figure(0.75, None, None)
+    assert found["roc_auc"] == Figure(0.75, None, None)
+    better = replace(alone, probability=np.array([0.1, 0.9, 0.2, 0.6]))
+    assert difference(better, alone, metrics.roc_auc) == Figure(0.25, None, None)
 
 
 def test_a_comparison_is_paired() -> None:

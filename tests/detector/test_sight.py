@@ -7,8 +7,8 @@ import pytest
 from detector.training.sight import UNMEASURED, main_entry, sentence
 
 
-def row(value: float | None, low: float | None) -> dict[str, Any]:
-    return {"n": 9, "groups": 3, "roc_auc": {"value": value, "low": low, "high": 1.0}}
+def row(value: float | None, low: float | None, groups: int = 3) -> dict[str, Any]:
+    return {"n": 9, "groups": groups, "roc_auc": {"value": value, "low": low, "high": 1.0}}
 
 
 def entry(level: str, methods: dict[str, Any], name: str = "films", part: str = "") -> Any:
@@ -35,6 +35,27 @@ def test_a_method_is_seen_if_its_whole_interval_is_above_guessing() -> None:
         "it cannot be relied on to see forgeries by One (ROC AUC 0.99), Talker (ROC AUC 0.70) and "
         "Worse (ROC AUC 0.20), where the figures are no better than guessing or too few to tell, "
         "and about others nothing is known."
+    )
+
+
+def test_a_method_of_two_groups_is_not_seen_however_well_it_came_out() -> None:
+    said = sentence([entry("video", {"Swap": row(0.98, 0.9, groups=2)})])
+    assert "it sees no forgeries; it cannot be relied on to see forgeries by Swap" in said
+    assert "it sees forgeries by Swap" in sentence([entry("video", {"Swap": row(0.98, 0.9)})])
+
+
+def faces(part: str, low: float, groups: int = 500) -> Any:
+    one = entry("frame", {"unknown": row(0.9, low, groups)}, "faces", part)
+    return one | {"groups": groups, "figures": {"roc_auc": {"value": 0.9, "low": low, "high": 1.0}}}
+
+
+def test_sets_of_single_faces_are_named_beside_the_methods_of_videos() -> None:
+    films = entry("video", {"Swap": row(0.8, 0.51)})
+    of_films = faces("", 0.8) | {"set": "films"}
+    said = sentence([films, of_films, faces("val", 0.85), faces("odd", 0.4), faces("few", 0.9, 2)])
+    assert said == (
+        "Measured on films, it sees forgeries by Swap (ROC AUC 0.80) and, of single faces, those "
+        "of faces:val (ROC AUC 0.90); about other forgeries nothing is known."
     )
 
 
