@@ -14,6 +14,9 @@ from detector.training.outcomes import Outcome
 COMPARISON = "comparison.json"
 TABLE = "comparison.md"
 
+CONDITIONS = ("sampling", "rules", "bits")
+"""Settings of an evaluation that change its figures whatever the checkpoint."""
+
 
 def run(one: Path, other: Path, *, out: Path | None, as_json: bool) -> int:
     """Print the comparison, and write it into ``out``. Exit status.
@@ -38,7 +41,8 @@ def compare(one: EvaluationFolder, other: EvaluationFolder) -> dict[str, Any]:
     """For each set and level every metric of ``one`` minus that of ``other``.
 
     Measured on the examples that have a vote in both: ``n`` of them, ``only_one`` and
-    ``only_other`` more in one of the two.
+    ``only_other`` more in one of the two. ``differing`` names what else than the checkpoint
+    the differences may come from.
 
     Raises:
         DatasetError: the two did not look at the same videos, or are not complete.
@@ -77,8 +81,20 @@ def compare(one: EvaluationFolder, other: EvaluationFolder) -> dict[str, Any]:
     return {
         "one": one.settings["checkpoint"],
         "other": other.settings["checkpoint"],
+        "differing": _differing(one, other),
         "sets": found,
     }
+
+
+def _differing(one: EvaluationFolder, other: EvaluationFolder) -> list[str]:
+    said = [(name, one.settings.get(name), other.settings.get(name)) for name in CONDITIONS]
+    differing = [f"{name} ({mine}, {theirs})" for name, mine, theirs in said if mine != theirs]
+    files = [
+        f"files of {title}"
+        for title, about in one.settings["sets"].items()
+        if about["fingerprint"] != other.settings["sets"][title]["fingerprint"]
+    ]
+    return differing + files
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -102,6 +118,8 @@ def _table(found: dict[str, Any]) -> list[str]:
         "paired, 95 % of resamplings of groups.",
         "",
     ]
+    if found["differing"]:
+        lines += [f"They differ in more than the checkpoint: {', '.join(found['differing'])}.", ""]
     for entry in found["sets"]:
         left_out = entry["only_one"] + entry["only_other"]
         lines += [

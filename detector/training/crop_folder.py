@@ -209,6 +209,22 @@ class CropFolder:
             left_over.unlink()
 
 
+def videos_without_crops(folder: Path) -> list[str]:
+    """A line for each video, and each problem of its set, that gave a folder no crop.
+
+    Those of a folder that was made otherwise, which has no report, are not known.
+    """
+    path = folder / REPORT
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if row.get("status") != READ]
+    return [
+        f"{row['path']}: {row['status']}" if row.get("path") else str(row.get("sentence"))
+        for row in rows
+    ]
+
+
 def _archive_name(example: Example) -> str:
     if ".." in PurePosixPath(example.path).parts:
         raise DatasetError(f"{example.path} lies outside of the data set's folder")

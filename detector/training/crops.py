@@ -2,7 +2,7 @@
 
 ``manifest.csv`` has one row a crop: ``path``, ``label`` (REAL or FAKE),
 ``source_video`` and, optionally, ``zip`` (the archive beside the manifest that
-holds ``path``), ``split`` (rows marked ``val`` or ``test`` are left alone), ``method``
+holds ``path``), ``split`` (only rows marked ``train``, or not at all, are trained on), ``method``
 (how a fake was made), ``dataset`` (of a collection of several sets), ``video``, ``person``
 and ``frame_index`` (where the crop was cut; without them each crop counts as a video of its
 own) and ``face_px`` (longer side of the face's box in its frame).
@@ -208,8 +208,8 @@ def load_faces(folder: Path, rows: Iterable[FaceRow]) -> list[LabelledFace]:
 def split_groups(groups: Iterable[str], held_out: int, seed: int) -> tuple[set[str], set[str]]:
     """(training groups, held-out groups), the latter ``held_out`` many.
 
-    The choice hashes each group's name with the seed, so it does not depend on the
-    order of rows or on which other groups there are in memory.
+    The choice ranks the hashes of each group's name with the seed, so it depends on which
+    groups there are, and not on the order of their rows.
 
     Raises:
         ValueError: more groups to hold out than there are.

@@ -119,6 +119,11 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     for one in sets:
         for problem in one.problems:
             print(f"{one.title}: {problem}", file=sys.stderr)
+        if one.trained_on:
+            seen = f"{one.title} holds sources of the set that the checkpoint was trained on"
+            if options.write:
+                raise DatasetError(f"{seen}; only figures of what it has never seen go onto a card")
+            print(f"{seen}: its figures say little of other videos", file=sys.stderr)
     damages = DAMAGES if options.robustness else ()
     folder = EvaluationFolder.begin(
         options.out,

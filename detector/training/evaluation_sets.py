@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from detector.training.crop_folder import videos_without_crops
 from detector.training.crops import (
     MANIFEST,
     FaceRow,
@@ -44,6 +45,7 @@ class EvaluationSet:
         part: of the set, empty for all of it.
         single: each crop is a video of its own, so there is only a frame level.
         problems: a sentence for each thing in the folder that could not be used.
+        trained_on: the checkpoint's own run may have learned from some of it.
     """
 
     folder: Path
@@ -53,6 +55,7 @@ class EvaluationSet:
     items: tuple[Item, ...]
     single: bool
     problems: tuple[str, ...]
+    trained_on: bool = False
 
     @property
     def title(self) -> str:
@@ -69,9 +72,16 @@ class EvaluationSet:
         return bool(self.items[0].faces)
 
     def fingerprint(self) -> str:
-        """Of what is measured: two runs with the same one look at the same examples."""
+        """Of what is measured: two runs with the same one look at the same examples.
+
+        A file that was replaced by one of another size is another.
+        """
         listed = [[asdict(i.example), [asdict(face.row) for face in i.faces]] for i in self.items]
-        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+        files = {face.row.archive or face.row.path for i in self.items for face in i.faces} or {
+            i.example.path for i in self.items
+        }
+        sizes = {name: (self.folder / name).stat().st_size for name in sorted(files)}
+        return hashlib.sha256(json.dumps([listed, sizes]).encode()).hexdigest()
 
 
 def read_sets(
@@ -156,8 +166,21 @@ def _read_set(text: str, training: Mapping[str, Any], compression: str | None) -
         if not rows:
             raise DatasetError(f"{folder} has no crop")
         items = _gathered(load_faces(folder, rows))
-        single = len(items) == len(rows)
-        return EvaluationSet(folder, name, part, "face crops", items, single, ())
+        trained_on = (
+            part not in OWN_PARTS
+            and name in training.get("data", {}).get("crops", ())
+            and any(row.split == "train" for row in rows)
+        )
+        return EvaluationSet(
+            folder,
+            name,
+            part,
+            "face crops",
+            items,
+            single=len(items) == len(rows),
+            problems=() if part else tuple(videos_without_crops(folder)),
+            trained_on=trained_on,
+        )
     found = read_dataset(folder, compression=compression)
     examples: Sequence[Example] = found.examples
     if part:

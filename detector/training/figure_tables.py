@@ -176,4 +176,7 @@ def _time(entry: Entry) -> str:
     if entry["seconds"] is None:
         return ""
     seconds = entry["seconds"]
-    return f" Seconds for each: {seconds['median']:g} (median), {seconds['mean']:g} (mean)."
+    of_crops = ", whose faces were cut before" if entry["layout"] == "face crops" else ""
+    return (
+        f" Seconds for each{of_crops}: {seconds['median']:g} (median), {seconds['mean']:g} (mean)."
+    )

@@ -28,7 +28,8 @@ DAMAGED = replace(NO_AUGMENTATION, downscale=0.3, blur=0.1, noise=0.1, jpeg=0.3,
 """What happens to the genuine crops of the blended set and to what is made of them."""
 
 SEED = 20_261_125
-"""Of the damages: the same for every run, so that runs can be compared."""
+"""Of the damages: the same for every run, so that runs can be compared. They change with
+``augment``, and scores before such a change are of other sets."""
 
 BATCH_SIZE = 32
 

@@ -118,6 +118,21 @@ def test_only_examples_that_both_judged_are_compared(tmp_path: Path) -> None:
     assert list(differences(one, kept(tmp_path / "d", judged(0.1, 0.8), sets=single))) == ["frame"]
 
 
+def test_what_else_differs_than_the_checkpoint_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = kept(tmp_path / "a", judged(0.1, 0.9), bits=32)
+    assert run("--compare", one, kept(tmp_path / "b", judged(0.1, 0.9), bits=32)) == 0
+    assert "They differ" not in capsys.readouterr().out
+    files = {"clips": {"levels": ["video"], "fingerprint": "g"}}
+    other = kept(tmp_path / "c", judged(0.1, 0.9), bits=8, sampling="thorough", sets=files)
+    assert run("--compare", one, other) == 0
+    assert (
+        "They differ in more than the checkpoint: sampling (quick, thorough), bits (32, 8), "
+        "files of clips."
+    ) in capsys.readouterr().out
+
+
 def test_evaluations_of_other_videos_are_not_compared(tmp_path: Path) -> None:
     one = kept(tmp_path / "a", judged(0.1, 0.9))
     more = kept(tmp_path / "b", judged(0.1, 0.9, 0.2))

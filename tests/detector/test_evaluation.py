@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector import Detector, voting
+from detector import Detector, checkpoints, voting
 from detector.cli import main
 from detector.domain import Label
 from detector.training import evaluation, metrics, sight, summary
@@ -242,6 +242,24 @@ def test_crops_of_videos_are_evaluated_at_both_levels(evaluate: Evaluate, tmp_pa
     listed = list(rows(folder / "frames.csv"))
     assert len(listed) == 16
     assert {row["frame_index"] for row in listed if row["counts"] == "0"} == {"15"}
+
+
+def test_figures_of_what_was_trained_on_stay_off_the_card(
+    rows_checkpoint: Path, dataset: Path, evaluate: Evaluate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = (rows_checkpoint / "metadata.json").read_text()
+    checkpoints.update(rows_checkpoint, {"training": {"data": {"crops": ["faces"]}}})
+    learned = (rows_checkpoint / "metadata.json").read_text()
+    try:
+        assert evaluate(f"{dataset}:train", "--write")[0] == 1
+        assert "only figures of what it has never seen go onto a card" in capsys.readouterr().err
+        assert evaluate(f"{dataset}:train")[0] == 0
+        assert "its figures say little of other videos" in capsys.readouterr().err
+        assert (rows_checkpoint / "metadata.json").read_text() == learned
+        assert evaluate(f"{dataset}:val", "--write", out="val")[0] == 0
+        assert "trained on" not in capsys.readouterr().err
+    finally:
+        (rows_checkpoint / "metadata.json").write_text(about)
 
 
 def test_writing_puts_the_figures_into_checkpoint_and_card(

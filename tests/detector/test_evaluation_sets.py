@@ -125,3 +125,45 @@ def test_a_fingerprint_tells_sets_apart(dataset: Path) -> None:
     swapped = manifest.read_text().replace("REAL", "TMP").replace("FAKE", "REAL")
     manifest.write_text(swapped.replace("TMP", "FAKE"))
     assert before != fingerprint("selection")
+
+
+def test_a_file_that_was_replaced_makes_another_fingerprint(dataset: Path, tmp_path: Path) -> None:
+    def fingerprint(folder: Path) -> str:
+        return read_sets([str(folder)], {})[0].fingerprint()
+
+    before = fingerprint(dataset)
+    with (dataset / "part.zip").open("ab") as file:
+        file.write(b"more")
+    assert fingerprint(dataset) != before
+    film = tmp_path / "clips/real/1.mp4"
+    film.parent.mkdir(parents=True)
+    film.write_text("one")
+    before = fingerprint(tmp_path / "clips")
+    film.write_text("another")
+    assert fingerprint(tmp_path / "clips") != before
+
+
+def test_what_a_checkpoint_may_have_learned_from_is_marked(dataset: Path) -> None:
+    def marked(text: str, training: dict[str, Any]) -> bool:
+        return read_sets([text], training)[0].trained_on
+
+    assert marked(str(dataset), TRAINING)
+    assert marked(f"{dataset}:train", TRAINING)
+    assert not any(
+        marked(f"{dataset}:{part}", TRAINING) for part in ("val", "selection", "calibration")
+    )
+    assert not marked(str(dataset), {})
+    assert not marked(str(dataset), {"data": DATA | {"crops": ["others"]}})
+
+
+def test_videos_that_gave_no_crop_are_named(tmp_path: Path) -> None:
+    folder = write_crops_of_videos(tmp_path / "cut", {"real/1.mp4": ("1", 1)})
+    assert read_sets([str(folder)], {})[0].problems == ()
+    (folder / "report.csv").write_text(
+        "path,status,sentence,frames,faces,seconds\n"
+        "real/1.mp4,ok,,5,1,0.1\n"
+        "fake/2.mp4,no_face,No face was found in any frame.,5,0,0.1\n"
+        ",unlabelled,unlabelled: stray.mp4,0,0,0\n"
+    )
+    [one] = read_sets([str(folder)], {})
+    assert one.problems == ("fake/2.mp4: no_face", "unlabelled: stray.mp4")

@@ -183,6 +183,8 @@ def test_an_entry_is_readable() -> None:
         in text
     )
     assert "Seconds for each: 2 (median), 2 (mean)." in text
+    crops = "\n".join(figure_tables.whole(entry | {"layout": "face crops"}))
+    assert "Seconds for each, whose faces were cut before: 2 (median)" in crops
     assert "| easy | 2 | 2 | 1.000 (1.000 to 1.000) | 1.000 (1.000 to 1.000) |" in text
     assert (
         "In the 2 groups that have both genuine and fake videos (4 in all): ROC AUC 1.000" in text
