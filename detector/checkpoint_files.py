@@ -57,7 +57,8 @@ def _promised(content: bytes) -> int:
         return start if content[8:9] == b"{" else 0
     try:
         header = json.loads(content[8:start])
-        return start + max(int(about["data_offsets"][1]) for about in header.values())
+        arrays = [about for name, about in header.items() if name != "__metadata__"]
+        return start + max(int(about["data_offsets"][1]) for about in arrays)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError):
         return 0
 

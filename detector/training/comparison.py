@@ -87,12 +87,19 @@ def compare(one: EvaluationFolder, other: EvaluationFolder) -> dict[str, Any]:
 
 
 def _differing(one: EvaluationFolder, other: EvaluationFolder) -> list[str]:
+    """Earlier evaluations did not keep all of it: what one does not say is passed over."""
     said = [(name, one.settings.get(name), other.settings.get(name)) for name in CONDITIONS]
-    differing = [f"{name} ({mine}, {theirs})" for name, mine, theirs in said if mine != theirs]
+    differing = [
+        f"{name} ({mine}, {theirs})"
+        for name, mine, theirs in said
+        if None not in (mine, theirs) and mine != theirs
+    ]
+    sets = [(title, one.settings["sets"][title], other.settings["sets"][title])
+            for title in one.titles()]  # fmt: skip
     files = [
         f"files of {title}"
-        for title, about in one.settings["sets"].items()
-        if about["fingerprint"] != other.settings["sets"][title]["fingerprint"]
+        for title, mine, theirs in sets
+        if {"files"} <= mine.keys() & theirs.keys() and mine["files"] != theirs["files"]
     ]
     return differing + files
 

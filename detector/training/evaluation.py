@@ -30,10 +30,11 @@ from detector.training import comparison, evaluation_report, figure_tables, mode
 from detector.training.errors import DatasetError
 from detector.training.evaluation_folder import UNDAMAGED, EvaluationFolder
 from detector.training.evaluation_report import Evaluated
-from detector.training.evaluation_sets import EvaluationSet, Item, read_sets
+from detector.training.evaluation_sets import OWN_PARTS, EvaluationSet, Item, read_sets
 from detector.training.outcomes import Outcome
 from detector.training.robustness import DAMAGES, Damage
 from detector.training.verdicts import ask_about_crops, ask_about_video
+from detector.training.weights import kept_its_word
 
 if TYPE_CHECKING:
     from detector.network import Network
@@ -124,6 +125,11 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             if options.write:
                 raise DatasetError(f"{seen}; only figures of what it has never seen go onto a card")
             print(f"{seen}: its figures say little of other videos", file=sys.stderr)
+        elif one.part in OWN_PARTS and not kept_its_word(training):
+            print(
+                f"whether the weights it began with were trained on {one.title} is not known",
+                file=sys.stderr,
+            )
     damages = DAMAGES if options.robustness else ()
     folder = EvaluationFolder.begin(
         options.out,
@@ -135,7 +141,11 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             "sampling": options.sampling,
             "bits": options.bits,
             "sets": {
-                one.title: {"levels": list(one.levels), "fingerprint": one.fingerprint()}
+                one.title: {
+                    "levels": list(one.levels),
+                    "fingerprint": one.fingerprint(),
+                    "files": one.files(),
+                }
                 for one in sets
             },
             "damages": [damage.name for damage in damages],

@@ -33,10 +33,10 @@ def sentence(entries: Sequence[Entry]) -> str:
     rows = entry["by_method"]
     seen = [name for name, row in rows.items() if _is_seen(row["roc_auc"], row["groups"])]
     unseen = [name for name in rows if name not in seen]
-    found = (
-        f"Measured on {_title(entry)}, it sees "
-        f"{_forgeries(seen, rows) if seen else 'no forgeries'}{_of_single_faces(entry, entries)}"
-    )
+    known = [_forgeries(seen, rows)] if seen else []
+    faces = _of_single_faces(entries) if entry["level"] == "video" else []
+    known += [f"of single faces those of {_listed(faces)}"] if faces else []
+    found = f"Measured on {_title(entry)}, it sees {' and '.join(known) or 'no forgeries'}"
     if not unseen:
         return f"{found}; about other forgeries nothing is known."
     return (
@@ -59,17 +59,16 @@ def _is_seen(roc_auc: Mapping[str, Any], groups: int) -> bool:
     return (roc_auc["low"] or 0) > GUESSING and groups >= ENOUGH_GROUPS
 
 
-def _of_single_faces(main: Entry, entries: Sequence[Entry]) -> str:
-    """What sets of faces without videos add to one of videos."""
-    seen = [
+def _of_single_faces(entries: Sequence[Entry]) -> list[str]:
+    """The sets without videos that are seen; not those by which the weights were chosen."""
+    videos = {one["set"] for one in entries if one["level"] == "video"}
+    return [
         f"{_title(one)} (ROC AUC {one['figures']['roc_auc']['value']:.2f})"
         for one in entries
-        if main["level"] == "video"
-        and one["level"] == "frame"
-        and one["set"] != main["set"]
+        if one["set"] not in videos
+        and one["part"] != "selection"
         and _is_seen(one["figures"]["roc_auc"], one["groups"])
     ]
-    return f" and, of single faces, those of {_listed(seen)}" if seen else ""
 
 
 def _title(entry: Entry) -> str:

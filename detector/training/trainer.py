@@ -1,8 +1,9 @@
 """``python -m detector train``: from labelled face crops to a checkpoint, in stages.
 
-One run is a folder: ``config.json``, ``sources.json``, ``history.jsonl``, ``curves.png``, a
-folder for each stage (see ``fitting``) and, at the end, ``checkpoint/`` with the best weights
-of the last stage. A run that was killed goes on when the same command is given again.
+One run is a folder: ``config.json``, ``sources.json``, ``beginning.json``, ``history.jsonl``,
+``curves.png``, a folder for each stage (see ``fitting``) and, at the end, ``checkpoint/`` with
+the best weights of the last stage. A run that was killed goes on when the same command is given
+again.
 
 What is trained on: ``run_data``. What is shown to the network: ``batches``. Which weights are
 best: ``selection``.
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 SOURCES = "sources.json"
+BEGINNING = "beginning.json"
 CHECKPOINT = "checkpoint"
 
 LIMITS = (
@@ -142,8 +144,9 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
         return folder / CHECKPOINT
     data = load_data(config, beside, folder)
     sources = _counted(config, data)
-    begins = sources | _beginning(config, beside, data)
-    _refuse_another(folder / SOURCES, begins, "sources or first weights")
+    _refuse_another(folder / SOURCES, sources, "sources")
+    beginning = _beginning(config, beside, data)
+    _refuse_another(folder / BEGINNING, beginning, "crops or first weights")
     batches = [
         BatchMaker(recipe_of(config, number), data.training) for number in range(len(config.stages))
     ]
@@ -155,7 +158,8 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):
             _remember(folder / CONFIG, about)
-            _remember(folder / SOURCES, begins)
+            _remember(folder / SOURCES, sources)
+            _remember(folder / BEGINNING, beginning)
             past = history.History.of(folder)
             for number, make in enumerate(batches):
                 _run_stage(config, number, model, folder, past, make, data.selection, workers)
@@ -258,8 +262,7 @@ def _export(
         },
         training=_described(config)
         | {
-            "sources": sources,
-            "first_weights_are_strangers": run_data.kept_from_first_weights,
+            "sources": sources | {"kept_from_first_weights": run_data.kept_from_first_weights},
             "best": {last: past.best_scores(last)},
         },
         limits=LIMITS,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,7 +82,18 @@ def are_strangers(given: str, names: Iterable[str], split: Split) -> bool:
             f"to be kept apart; keep its split_seed ({data['split_seed']}), and no more for "
             f"selection ({data['selection']}) and calibration ({data['calibration']})"
         )
-    return bool(training.get("first_weights_are_strangers", True))
+    return kept_its_word(training)
+
+
+def kept_its_word(training: Mapping[str, Any]) -> bool:
+    """Whether what a run kept apart is known to be new to the weights it began with, too.
+
+    Args:
+        training: that entry of a checkpoint's metadata.
+    """
+    # Runs that did not say so yet began with nothing, or nobody knows.
+    unsaid = training.get("network", {}).get("weights") in NOT_TRAINED
+    return bool(training.get("sources", {}).get("kept_from_first_weights", unsaid))
 
 
 def build(network: Network) -> keras.Model:

@@ -121,11 +121,15 @@ def test_only_examples_that_both_judged_are_compared(tmp_path: Path) -> None:
 def test_what_else_differs_than_the_checkpoint_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = kept(tmp_path / "a", judged(0.1, 0.9), bits=32)
-    assert run("--compare", one, kept(tmp_path / "b", judged(0.1, 0.9), bits=32)) == 0
-    assert "They differ" not in capsys.readouterr().out
-    files = {"clips": {"levels": ["video"], "fingerprint": "g"}}
-    other = kept(tmp_path / "c", judged(0.1, 0.9), bits=8, sampling="thorough", sets=files)
+    def sets(files: str) -> dict[str, Any]:
+        return {"clips": SETTINGS["sets"]["clips"] | {"files": files}}
+
+    one = kept(tmp_path / "a", judged(0.1, 0.9), bits=32, sets=sets("f"))
+    same = kept(tmp_path / "b", judged(0.1, 0.9), bits=32, sets=sets("f"))
+    for alike in (same, kept(tmp_path / "earlier", judged(0.1, 0.9))):
+        assert run("--compare", one, alike) == 0
+        assert "They differ" not in capsys.readouterr().out
+    other = kept(tmp_path / "c", judged(0.1, 0.9), bits=8, sampling="thorough", sets=sets("g"))
     assert run("--compare", one, other) == 0
     assert (
         "They differ in more than the checkpoint: sampling (quick, thorough), bits (32, 8), "

@@ -248,7 +248,9 @@ def test_figures_of_what_was_trained_on_stay_off_the_card(
     rows_checkpoint: Path, dataset: Path, evaluate: Evaluate, capsys: pytest.CaptureFixture[str]
 ) -> None:
     about = (rows_checkpoint / "metadata.json").read_text()
-    checkpoints.update(rows_checkpoint, {"training": {"data": {"crops": ["faces"]}}})
+    data = {"crops": ["faces"], "selection": 4, "calibration": 2, "split_seed": 3}
+    training = {"data": data, "network": {"weights": "none"}}
+    checkpoints.update(rows_checkpoint, {"training": training})
     learned = (rows_checkpoint / "metadata.json").read_text()
     try:
         assert evaluate(f"{dataset}:train", "--write")[0] == 1
@@ -256,8 +258,13 @@ def test_figures_of_what_was_trained_on_stay_off_the_card(
         assert evaluate(f"{dataset}:train")[0] == 0
         assert "its figures say little of other videos" in capsys.readouterr().err
         assert (rows_checkpoint / "metadata.json").read_text() == learned
-        assert evaluate(f"{dataset}:val", "--write", out="val")[0] == 0
-        assert "trained on" not in capsys.readouterr().err
+        for part in ("val", "selection"):
+            assert evaluate(f"{dataset}:{part}", "--write", out=part)[0] == 0
+            assert "trained on" not in capsys.readouterr().err
+        unsure = training | {"network": {"weights": "another run"}}
+        checkpoints.update(rows_checkpoint, {"training": unsure})
+        assert evaluate(f"{dataset}:selection", out="selection")[0] == 0
+        assert "were trained on faces:selection is not known" in capsys.readouterr().err
     finally:
         (rows_checkpoint / "metadata.json").write_text(about)
 

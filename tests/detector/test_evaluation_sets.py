@@ -127,20 +127,20 @@ def test_a_fingerprint_tells_sets_apart(dataset: Path) -> None:
     assert before != fingerprint("selection")
 
 
-def test_a_file_that_was_replaced_makes_another_fingerprint(dataset: Path, tmp_path: Path) -> None:
-    def fingerprint(folder: Path) -> str:
-        return read_sets([str(folder)], {})[0].fingerprint()
+def test_a_file_that_was_replaced_is_noticed(dataset: Path, tmp_path: Path) -> None:
+    def files(folder: Path) -> str:
+        return read_sets([str(folder)], {})[0].files()
 
-    before = fingerprint(dataset)
+    before = files(dataset)
     with (dataset / "part.zip").open("ab") as file:
         file.write(b"more")
-    assert fingerprint(dataset) != before
+    assert files(dataset) != before
     film = tmp_path / "clips/real/1.mp4"
     film.parent.mkdir(parents=True)
     film.write_text("one")
-    before = fingerprint(tmp_path / "clips")
+    before = files(tmp_path / "clips")
     film.write_text("another")
-    assert fingerprint(tmp_path / "clips") != before
+    assert files(tmp_path / "clips") != before
 
 
 def test_what_a_checkpoint_may_have_learned_from_is_marked(dataset: Path) -> None:

@@ -135,13 +135,14 @@ THEIRS = {"selection": 4, "calibration": 3, "split_seed": DATA.split_seed}
 
 
 def begun_with(
-    rows_checkpoint: Path, dataset: Path, tmp_path: Path, data: dict[str, Any], **training: object
+    rows_checkpoint: Path, dataset: Path, tmp_path: Path, data: dict[str, Any], **sources: object
 ) -> bool:
     """``kept_from_first_weights`` of a run that begins with a checkpoint of these ``data``."""
     names = {row.group for row in read_manifest(dataset) if row.split == "train"}
     folder = shutil.copytree(rows_checkpoint, tmp_path / "first", dirs_exist_ok=True)
-    about = {"data": data, "sources": {"sha256": names_hash(names)}} | training
-    checkpoints.update(folder, {"training": about})
+    about = {"sha256": names_hash(names), "kept_from_first_weights": True} | sources
+    training = {"data": data, "network": {"weights": "earlier"}, "sources": about}
+    checkpoints.update(folder, {"training": training})
     network = replace(SEVERAL.network, weights="first")
     return load_data(replace(SEVERAL, network=network), tmp_path, tmp_path).kept_from_first_weights
 
@@ -167,9 +168,15 @@ def test_a_checkpoint_that_was_trained_on_what_is_kept_apart_is_refused(
 def test_of_first_weights_whose_sources_are_not_known_nothing_is_promised(
     rows_checkpoint: Path, dataset: Path, tmp_path: Path
 ) -> None:
-    others: dict[str, Any] = {"sources": {"sha256": "0"}}
-    assert not begun_with(rows_checkpoint, dataset, tmp_path, THEIRS, **others)
-    unsure = {"first_weights_are_strangers": False}
-    assert not begun_with(rows_checkpoint, dataset, tmp_path, THEIRS, **unsure)
+    for unsure in ({"sha256": "0"}, {"kept_from_first_weights": False}):
+        assert not begun_with(rows_checkpoint, dataset, tmp_path, THEIRS, **unsure)
+    about = checkpoints.read_metadata(tmp_path / "first").raw["training"]
+    for weights, known in (("earlier", False), ("imagenet", True)):
+        # As runs wrote it that did not say so yet.
+        sources = {"sha256": about["sources"]["sha256"]}
+        earlier = about | {"sources": sources, "network": {"weights": weights}}
+        checkpoints.update(tmp_path / "first", {"training": earlier})
+        begun = replace(SEVERAL, network=replace(SEVERAL.network, weights="first"))
+        assert load_data(begun, tmp_path, tmp_path).kept_from_first_weights == known
     arrays = replace(SEVERAL, network=replace(SEVERAL.network, weights="arrays.npz"))
     assert not load_data(arrays, tmp_path, tmp_path).kept_from_first_weights

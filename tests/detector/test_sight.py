@@ -52,11 +52,14 @@ def faces(part: str, low: float, groups: int = 500) -> Any:
 def test_sets_of_single_faces_are_named_beside_the_methods_of_videos() -> None:
     films = entry("video", {"Swap": row(0.8, 0.51)})
     of_films = faces("", 0.8) | {"set": "films"}
-    said = sentence([films, of_films, faces("val", 0.85), faces("odd", 0.4), faces("few", 0.9, 2)])
+    others = [faces("odd", 0.4), faces("few", 0.9, 2), faces("selection", 0.9)]
+    said = sentence([films, of_films, faces("val", 0.85), *others])
     assert said == (
-        "Measured on films, it sees forgeries by Swap (ROC AUC 0.80) and, of single faces, those "
-        "of faces:val (ROC AUC 0.90); about other forgeries nothing is known."
+        "Measured on films, it sees forgeries by Swap (ROC AUC 0.80) and of single faces those of "
+        "faces:val (ROC AUC 0.90); about other forgeries nothing is known."
     )
+    blind = sentence([entry("video", {"Swap": row(0.5, 0.3)}), faces("val", 0.85)])
+    assert "it sees of single faces those of faces:val (ROC AUC 0.90); it cannot" in blind
 
 
 def test_it_says_so_where_nothing_or_everything_is_seen() -> None:

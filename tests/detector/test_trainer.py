@@ -199,12 +199,11 @@ def test_a_run_whose_sources_have_changed_is_refused(
     """The split would be another one, with sources to select by among those trained on."""
     (tmp_path / "run").mkdir()
     data = trainer.load_data(CONFIG, tmp_path, tmp_path)
-    begins = trainer._counted(CONFIG, data) | trainer._beginning(CONFIG, tmp_path, data)
-    (tmp_path / "run" / "sources.json").write_text(json.dumps(begins))
+    (tmp_path / "run" / "sources.json").write_text(json.dumps(trainer._counted(CONFIG, data)))
     manifest = (dataset / "manifest.csv").read_text().splitlines(keepends=True)
     (dataset / "manifest.csv").write_text("".join(manifest[:-4]))
     assert trainer.run(arguments(tmp_path, FILE)) == 1
-    assert "made with other sources or first weights: sha256, training\n" in capsys.readouterr().err
+    assert "made with other sources: sha256, training\n" in capsys.readouterr().err
 
 
 def test_a_run_begun_with_other_weights_of_the_same_name_is_refused(
@@ -217,10 +216,10 @@ def test_a_run_begun_with_other_weights_of_the_same_name_is_refused(
     text = FILE.replace('"none"', '"one/weights.npz"')
     config = trainer.configuration_of(arguments(tmp_path, text).config, None)
     data = trainer.load_data(config, tmp_path, tmp_path)
-    begins = trainer._counted(config, data) | trainer._beginning(config, tmp_path, data)
-    (tmp_path / "run" / "sources.json").write_text(json.dumps(begins))
+    beginning = trainer._beginning(config, tmp_path, data)
+    (tmp_path / "run" / "beginning.json").write_text(json.dumps(beginning))
     assert trainer.run(arguments(tmp_path, text.replace("one/", "other/"))) == 1
-    assert "first weights: first weights\n" in capsys.readouterr().err
+    assert "made with other crops or first weights: first weights\n" in capsys.readouterr().err
     # With its own it comes as far as reading them.
     assert trainer.run(arguments(tmp_path, text)) == 1
     assert "cannot start from" in capsys.readouterr().err
