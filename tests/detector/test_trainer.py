@@ -73,6 +73,7 @@ def test_a_run_ends_in_a_checkpoint_that_loads(
         "training": 6,
         "selection": 4,
         "calibration": 1,
+        "kept_from_first_weights": True,
     }
     # Done is done: the same command leaves alone what was measured since.
     checkpoints.write_metrics(folder, [{"set": "faces", "part": "", "level": "frame"}])
