@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 
 from detector.domain import Image
-from detector.errors import CheckpointError
 from detector.training.batches import BatchMaker
 from detector.training.configuration import Config
 from detector.training.errors import DatasetError
@@ -66,7 +65,7 @@ def main() -> int:
         stage = options.stage or config.stages[0].name
         sheet = contact_sheet(config, options.config.parent, stage, options.step)
         written = cv2.imwrite(str(options.out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    except (CheckpointError, DatasetError, ValueError, cv2.error) as error:
+    except (DatasetError, ValueError, cv2.error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if not written:

@@ -34,7 +34,7 @@ from detector.training.evaluation_sets import OWN_PARTS, EvaluationSet, Item, re
 from detector.training.outcomes import Outcome
 from detector.training.robustness import DAMAGES, Damage
 from detector.training.verdicts import ask_about_crops, ask_about_video
-from detector.training.weights import kept_its_word
+from detector.training.weights import said_kept_from_first_weights
 
 if TYPE_CHECKING:
     from detector.network import Network
@@ -125,7 +125,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             if options.write:
                 raise DatasetError(f"{seen}; only figures of what it has never seen go onto a card")
             print(f"{seen}: its figures say little of other videos", file=sys.stderr)
-        elif one.part in OWN_PARTS and not kept_its_word(training):
+        elif one.part in OWN_PARTS and not said_kept_from_first_weights(training):
             print(
                 f"whether the weights it began with were trained on {one.title} is not known",
                 file=sys.stderr,

@@ -20,6 +20,7 @@ from detector.training.crops import (
     FaceRow,
     LabelledFace,
     Source,
+    Split,
     by_source,
     load_faces,
     names_hash,
@@ -27,7 +28,6 @@ from detector.training.crops import (
     split_three_ways,
 )
 from detector.training.errors import DatasetError
-from detector.training.weights import are_strangers, resolved
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class RunData:
         margin, drop: how their crops were cut, see ``preprocessing.crop_face``.
         names: ``crops.names_hash`` of all sources, those for calibration too. Which source
             is in which part depends on it.
-        kept_from_first_weights: see ``weights.are_strangers``.
+        split: the same in names, as they are without the name of their set.
     """
 
     training: tuple[Source, ...]
@@ -47,7 +47,7 @@ class RunData:
     margin: float
     drop: float
     names: str
-    kept_from_first_weights: bool
+    split: Split
 
 
 def load_data(config: Config, beside: Path, folder: Path) -> RunData:
@@ -58,9 +58,8 @@ def load_data(config: Config, beside: Path, folder: Path) -> RunData:
         folder: of the run, for crops that are drawn.
 
     Raises:
-        CheckpointError: the run begins with a checkpoint that is not sound.
-        DatasetError: a set cannot be read, it is not known how its crops were cut, a part has
-            no genuine ones, or the weights to begin with were trained on what is to be kept apart.
+        DatasetError: a set cannot be read, it is not known how its crops were cut, or a
+            part has no genuine ones.
         ValueError: there are fewer sources than are to be kept apart.
     """
     data = config.data
@@ -93,9 +92,7 @@ def load_data(config: Config, beside: Path, folder: Path) -> RunData:
         margin=margin,
         drop=drop,
         names=names_hash(names),
-        kept_from_first_weights=are_strangers(
-            resolved(config.network.weights, beside), names, split
-        ),
+        split=split,
     )
 
 

@@ -37,7 +37,13 @@ from detector.training.face_archive import written_whole
 from detector.training.fitting import BEST, LAST, StageRun
 from detector.training.run_data import RunData, load_data
 from detector.training.selection import selection_sets
-from detector.training.weights import build, identity, load_weights, resolved
+from detector.training.weights import (
+    build,
+    identity,
+    kept_from_first_weights,
+    load_weights,
+    resolved,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 SOURCES = "sources.json"
 BEGINNING = "beginning.json"
+"""What ``CONFIG``, which has names in place of paths, does not tell of crops and first weights."""
 CHECKPOINT = "checkpoint"
 
 LIMITS = (
@@ -132,7 +139,9 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
         workers: threads that make batches.
 
     Raises:
-        DatasetError: data or starting weights cannot be had.
+        CheckpointError: the run begins with a checkpoint that is not sound.
+        DatasetError: data or first weights cannot be had, or these were trained on what is to be
+            kept apart.
         ValueError: settings that make no sense, settings or sources that are not the folder's,
             or another process trains in it.
         FloatingPointError: the loss is no number any more.
@@ -145,7 +154,9 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
     data = load_data(config, beside, folder)
     sources = _counted(config, data)
     _refuse_another(folder / SOURCES, sources, "sources")
-    beginning = _beginning(config, beside, data)
+    first = resolved(config.network.weights, beside)
+    kept_from_first = kept_from_first_weights(first, data.split)
+    beginning = {"margin": data.margin, "drop": data.drop, "first weights": identity(first)}
     _refuse_another(folder / BEGINNING, beginning, "crops or first weights")
     batches = [
         BatchMaker(recipe_of(config, number), data.training) for number in range(len(config.stages))
@@ -163,7 +174,8 @@ def train(config: Config, beside: Path, folder: Path, workers: int = 1) -> Path:
             past = history.History.of(folder)
             for number, make in enumerate(batches):
                 _run_stage(config, number, model, folder, past, make, data.selection, workers)
-            return _export(config, model, folder, past, data, sources)
+            said = sources | {"kept_from_first_weights": kept_from_first}
+            return _export(config, model, folder, past, data, said)
 
 
 def _run_stage(
@@ -254,17 +266,13 @@ def _export(
             f"{data.calibration} for calibration, "
             + (
                 "never trained on"
-                if run_data.kept_from_first_weights
+                if sources["kept_from_first_weights"]
                 else "not trained on in this run; whether its first values were is not known"
             ),
             "licence of the data": data.licence,
             "first values": network.weights_source or Path(network.weights).name,
         },
-        training=_described(config)
-        | {
-            "sources": sources | {"kept_from_first_weights": run_data.kept_from_first_weights},
-            "best": {last: past.best_scores(last)},
-        },
+        training=_described(config) | {"sources": sources, "best": {last: past.best_scores(last)}},
         limits=LIMITS,
         created=datetime.now(UTC).date().isoformat(),
         git_commit=_git_commit(),
@@ -297,12 +305,6 @@ def _counted(config: Config, data: RunData) -> dict[str, Any]:
         "calibration": config.data.calibration,
         "sha256": data.names,
     }
-
-
-def _beginning(config: Config, beside: Path, data: RunData) -> dict[str, Any]:
-    """What a run begins with and its configuration, which has names for paths, does not tell."""
-    first = identity(resolved(config.network.weights, beside))
-    return {"margin": data.margin, "drop": data.drop, "first weights": first}
 
 
 def _refuse_unequal_parts(config: Config, devices: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,15 +47,14 @@ def identity(given: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def are_strangers(given: str, names: Iterable[str], split: Split) -> bool:
-    """Whether weights are known never to have been trained on what a run keeps apart.
+def kept_from_first_weights(given: str, split: Split) -> bool:
+    """Whether what a run keeps apart is known to be new to the weights it begins with.
 
-    Of arrays nobody knows, nor of a checkpoint whose run had other sources.
+    Of arrays that is not known, nor of a checkpoint whose run had other sources.
 
     Args:
         given: as ``resolved`` gives it.
-        names: of all sources of the run.
-        split: of these names.
+        split: of all sources of the run.
 
     Raises:
         CheckpointError: it is no sound checkpoint.
@@ -66,6 +65,7 @@ def are_strangers(given: str, names: Iterable[str], split: Split) -> bool:
     if not (Path(given) / checkpoints.METADATA).is_file():
         return False
     training = checkpoints.read_metadata(Path(given)).raw.get("training") or {}
+    names = split.training | split.selection | split.calibration
     if training.get("sources", {}).get("sha256") != names_hash(names):
         return False
     data = training["data"]
@@ -82,15 +82,11 @@ def are_strangers(given: str, names: Iterable[str], split: Split) -> bool:
             f"to be kept apart; keep its split_seed ({data['split_seed']}), and no more for "
             f"selection ({data['selection']}) and calibration ({data['calibration']})"
         )
-    return kept_its_word(training)
+    return said_kept_from_first_weights(training)
 
 
-def kept_its_word(training: Mapping[str, Any]) -> bool:
-    """Whether what a run kept apart is known to be new to the weights it began with, too.
-
-    Args:
-        training: that entry of a checkpoint's metadata.
-    """
+def said_kept_from_first_weights(training: Mapping[str, Any]) -> bool:
+    """The same of the run that made a checkpoint, as its metadata say under ``training``."""
     # Runs that did not say so yet began with nothing, or nobody knows.
     unsaid = training.get("network", {}).get("weights") in NOT_TRAINED
     return bool(training.get("sources", {}).get("kept_from_first_weights", unsaid))

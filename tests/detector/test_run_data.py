@@ -1,16 +1,13 @@
 """Which sources a run trains on, and which it keeps apart."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from detector import checkpoints
-from detector.training.crops import Source, names_hash, read_manifest, split_three_ways
+from detector.training.crops import Source, read_manifest, split_three_ways
 from detector.training.errors import DatasetError
 from detector.training.run_data import load_data
 from tests.detector.crops import write_dataset
@@ -129,54 +126,3 @@ def test_settings_beside_the_crops_that_make_no_sense_are_named(
     (dataset / "settings.json").write_text(text)
     with pytest.raises(DatasetError, match=r"settings\.json"):
         load_data(CONFIG, tmp_path, tmp_path)
-
-
-THEIRS = {"selection": 4, "calibration": 3, "split_seed": DATA.split_seed}
-
-
-def begun_with(
-    rows_checkpoint: Path, dataset: Path, tmp_path: Path, data: dict[str, Any], **sources: object
-) -> bool:
-    """``kept_from_first_weights`` of a run that begins with a checkpoint of these ``data``."""
-    names = {row.group for row in read_manifest(dataset) if row.split == "train"}
-    folder = shutil.copytree(rows_checkpoint, tmp_path / "first", dirs_exist_ok=True)
-    about = {"sha256": names_hash(names), "kept_from_first_weights": True} | sources
-    training = {"data": data, "network": {"weights": "earlier"}, "sources": about}
-    checkpoints.update(folder, {"training": training})
-    network = replace(SEVERAL.network, weights="first")
-    return load_data(replace(SEVERAL, network=network), tmp_path, tmp_path).kept_from_first_weights
-
-
-def test_a_run_may_go_on_from_a_checkpoint_that_kept_the_same_sources_apart(
-    rows_checkpoint: Path, dataset: Path, tmp_path: Path
-) -> None:
-    assert begun_with(rows_checkpoint, dataset, tmp_path, THEIRS)
-    assert begun_with(rows_checkpoint, dataset, tmp_path, THEIRS | {"selection": 5})
-    assert load_data(SEVERAL, tmp_path, tmp_path).kept_from_first_weights
-
-
-@pytest.mark.parametrize(
-    "other", [{"split_seed": DATA.split_seed + 1}, {"selection": 2}, {"calibration": 0}]
-)
-def test_a_checkpoint_that_was_trained_on_what_is_kept_apart_is_refused(
-    rows_checkpoint: Path, dataset: Path, tmp_path: Path, other: dict[str, int]
-) -> None:
-    with pytest.raises(DatasetError, match=r"trained on \d of the sources .* its split_seed"):
-        begun_with(rows_checkpoint, dataset, tmp_path, THEIRS | other)
-
-
-def test_of_first_weights_whose_sources_are_not_known_nothing_is_promised(
-    rows_checkpoint: Path, dataset: Path, tmp_path: Path
-) -> None:
-    for unsure in ({"sha256": "0"}, {"kept_from_first_weights": False}):
-        assert not begun_with(rows_checkpoint, dataset, tmp_path, THEIRS, **unsure)
-    about = checkpoints.read_metadata(tmp_path / "first").raw["training"]
-    for weights, known in (("earlier", False), ("imagenet", True)):
-        # As runs wrote it that did not say so yet.
-        sources = {"sha256": about["sources"]["sha256"]}
-        earlier = about | {"sources": sources, "network": {"weights": weights}}
-        checkpoints.update(tmp_path / "first", {"training": earlier})
-        begun = replace(SEVERAL, network=replace(SEVERAL.network, weights="first"))
-        assert load_data(begun, tmp_path, tmp_path).kept_from_first_weights == known
-    arrays = replace(SEVERAL, network=replace(SEVERAL.network, weights="arrays.npz"))
-    assert not load_data(arrays, tmp_path, tmp_path).kept_from_first_weights

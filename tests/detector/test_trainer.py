@@ -1,6 +1,7 @@
 """``python -m detector train``: what a run begins with, refuses and leaves."""
 
 import argparse
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -199,8 +200,8 @@ def test_a_run_whose_sources_have_changed_is_refused(
 ) -> None:
     """The split would be another one, with sources to select by among those trained on."""
     (tmp_path / "run").mkdir()
-    data = trainer.load_data(CONFIG, tmp_path, tmp_path)
-    (tmp_path / "run" / "sources.json").write_text(json.dumps(trainer._counted(CONFIG, data)))
+    sources = trainer._counted(CONFIG, trainer.load_data(CONFIG, tmp_path, tmp_path))
+    (tmp_path / "run" / "sources.json").write_text(json.dumps(sources))
     manifest = (dataset / "manifest.csv").read_text().splitlines(keepends=True)
     (dataset / "manifest.csv").write_text("".join(manifest[:-4]))
     assert trainer.run(arguments(tmp_path, FILE)) == 1
@@ -215,9 +216,8 @@ def test_a_run_begun_with_other_weights_of_the_same_name_is_refused(
         (tmp_path / name / "weights.npz").write_bytes(name.encode())
     (tmp_path / "run").mkdir()
     text = FILE.replace('"none"', '"one/weights.npz"')
-    config = trainer.configuration_of(arguments(tmp_path, text).config, None)
-    data = trainer.load_data(config, tmp_path, tmp_path)
-    beginning = trainer._beginning(config, tmp_path, data)
+    of_one = hashlib.sha256(b"one").hexdigest()
+    beginning = {"margin": 1.2, "drop": 0.05, "first weights": of_one}
     (tmp_path / "run" / "beginning.json").write_text(json.dumps(beginning))
     assert trainer.run(arguments(tmp_path, text.replace("one/", "other/"))) == 1
     assert "made with other crops or first weights: first weights\n" in capsys.readouterr().err
