@@ -19,7 +19,6 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -185,7 +184,7 @@ def calibrate(
         raise ValueError(f"{out} is there already")
     training = checkpoints.read_metadata(source).raw["training"]
     [crops] = read_sets([dataset], training)
-    _refuse_what_it_has_seen(crops, training)
+    _refuse_what_it_has_seen(crops)
     faces, fake = _faces(crops)
     genuine = [face.group for face in faces if face.label == Label.REAL]
     allowed = most_false_positives(len(genuine), len(set(genuine)), rate)
@@ -257,12 +256,9 @@ def fit_temperature(predictions: Floats, fake: Bools) -> float:
     return float(math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
-def _refuse_what_it_has_seen(crops: EvaluationSet, training: Mapping[str, Any]) -> None:
+def _refuse_what_it_has_seen(crops: EvaluationSet) -> None:
     """Probabilities are too sure, and bands too narrow, on what a network has learned."""
-    trained_on = training.get("data", {}).get("crops", ())
-    if crops.name not in trained_on or crops.part == "calibration":
-        return
-    if any(item.example.split == "train" for item in crops.items):
+    if crops.trained_on or crops.part == "selection":
         raise DatasetError(
             f"{crops.title} has sources that this checkpoint was trained on or chosen by; "
             f"take {crops.name}:calibration, or other crops"
