@@ -35,11 +35,11 @@ def read_arrays(path: Path, sha256: str) -> Arrays:
     except OSError as error:
         raise NoCheckpoint(f"{path.parent} has no readable {path.name}: {error}") from error
     found = hashlib.sha256(content).hexdigest()
-    if found != sha256 and len(content) < _promised(content):
-        raise TruncatedCheckpoint(
-            f"{path} has {len(content)} of {_promised(content)} bytes; it was not copied whole"
-        )
     if found != sha256:
+        if len(content) < (whole := _stated_length(content)):
+            raise TruncatedCheckpoint(
+                f"{path} has {len(content)} of {whole} bytes; it was not copied whole"
+            )
         raise ChecksumMismatch(f"{path}: SHA-256 {found}, expected {sha256}")
     try:
         return dict(load(content))
@@ -47,8 +47,8 @@ def read_arrays(path: Path, sha256: str) -> Arrays:
         raise BadCheckpoint(f"{path}: {error}") from error
 
 
-def _promised(content: bytes) -> int:
-    """Bytes a safetensors file should have: of its header's length, of the header, of the arrays.
+def _stated_length(content: bytes) -> int:
+    """Bytes that a safetensors file has by its header, or at least, where that is cut itself.
 
     0 if it does not begin like one. Format: https://huggingface.co/docs/safetensors
     """
