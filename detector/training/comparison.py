@@ -87,21 +87,18 @@ def compare(one: EvaluationFolder, other: EvaluationFolder) -> dict[str, Any]:
 
 
 def _differing(one: EvaluationFolder, other: EvaluationFolder) -> list[str]:
-    """Earlier evaluations did not keep all of it: what one does not say is passed over."""
-    said = [(name, one.settings.get(name), other.settings.get(name)) for name in CONDITIONS]
-    differing = [
-        f"{name} ({mine}, {theirs})"
-        for name, mine, theirs in said
+    """What both say and say differently; evaluations of earlier versions did not say all."""
+    both = (one.settings, other.settings)
+    said = {name: [settings.get(name) for settings in both] for name in CONDITIONS}
+    said |= {
+        f"files of {title}": [settings["sets"][title].get("files") for settings in both]
+        for title in one.titles()
+    }
+    return [
+        name if name not in CONDITIONS else f"{name} ({mine}, {theirs})"
+        for name, (mine, theirs) in said.items()
         if None not in (mine, theirs) and mine != theirs
     ]
-    sets = [(title, one.settings["sets"][title], other.settings["sets"][title])
-            for title in one.titles()]  # fmt: skip
-    files = [
-        f"files of {title}"
-        for title, mine, theirs in sets
-        if {"files"} <= mine.keys() & theirs.keys() and mine["files"] != theirs["files"]
-    ]
-    return differing + files
 
 
 def print_json(document: dict[str, Any]) -> None:
