@@ -109,8 +109,7 @@ def _report(document: dict[str, Any], drawn: dict[str, dict[str, list[Path]]]) -
     ]
     for entry in [*document["sets"], *document["all_sets"]]:
         lines += ["", f"## {figure_tables.title(entry)}", "", *figure_tables.whole(entry)]
-        name = f"{entry['set']}:{entry['part']}" if entry["part"] else entry["set"]
-        pictures = drawn.get(name, {}).get(entry["level"], [])
+        pictures = drawn.get(figure_tables.set_title(entry), {}).get(entry["level"], [])
         if pictures:
             lines += ["", " ".join(f"![{path.stem}]({path.name})" for path in pictures)]
     for heading, listed in (

@@ -31,8 +31,12 @@ Entry = Mapping[str, Any]
 
 def title(entry: Entry) -> str:
     """``NAME:PART, LEVEL level``."""
-    part = f":{entry['part']}" if entry["part"] else ""
-    return f"{entry['set']}{part}, {entry['level']} level"
+    return f"{set_title(entry)}, {entry['level']} level"
+
+
+def set_title(entry: Entry) -> str:
+    """``NAME`` or ``NAME:PART``, as it is asked for."""
+    return f"{entry['set']}:{entry['part']}" if entry["part"] else str(entry["set"])
 
 
 def overview(entries: Sequence[Entry]) -> list[str]:

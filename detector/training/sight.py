@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from detector.training.figure_tables import set_title
+
 UNMEASURED = "Nothing was measured yet, so nobody knows which forgeries it sees."
 
 GUESSING = 0.5
@@ -36,7 +38,7 @@ def sentence(entries: Sequence[Entry]) -> str:
     known = [_forgeries(seen, rows)] if seen else []
     faces = _of_single_faces(entries) if entry["level"] == "video" else []
     known += [f"of single faces those of {_listed(faces)}"] if faces else []
-    found = f"Measured on {_title(entry)}, it sees {' and '.join(known) or 'no forgeries'}"
+    found = f"Measured on {set_title(entry)}, it sees {' and '.join(known) or 'no forgeries'}"
     if not unseen:
         return f"{found}; about other forgeries nothing is known."
     return (
@@ -63,16 +65,12 @@ def _of_single_faces(entries: Sequence[Entry]) -> list[str]:
     """The sets without videos that are seen; not those by which the weights were chosen."""
     videos = {one["set"] for one in entries if one["level"] == "video"}
     return [
-        f"{_title(one)} (ROC AUC {one['figures']['roc_auc']['value']:.2f})"
+        f"{set_title(one)} (ROC AUC {one['figures']['roc_auc']['value']:.2f})"
         for one in entries
         if one["set"] not in videos
         and one["part"] != "selection"
         and _is_seen(one["figures"]["roc_auc"], one["groups"])
     ]
-
-
-def _title(entry: Entry) -> str:
-    return f"{entry['set']}{':' + entry['part'] if entry['part'] else ''}"
 
 
 def _listed(names: Sequence[str]) -> str:
