@@ -21,6 +21,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from detector.domain import Label
@@ -161,9 +162,8 @@ def _read_faceforensics(folder: Path, found: _Found, compression: str | None) ->
     splits = {name: split for split, those in pairs.items() for pair in those for name in pair}
     videos: list[tuple[str, str, Label]] = []
     together = _Together()
-    for those in pairs.values():
-        for pair in those:
-            together.join(pair[0], pair[-1])
+    for one, other in chain.from_iterable(pairs.values()):
+        together.join(one, other)
     for videos_folder in folders:
         kind = videos_folder.parents[2].name
         method = videos_folder.parents[1].name
@@ -186,14 +186,14 @@ def _read_faceforensics(folder: Path, found: _Found, compression: str | None) ->
                 continue
         found.add(Example(path, label, group, method if label == Label.FAKE else GENUINE, split))
     # Of each method that was downloaded, what the official files promise.
-    for kind, method in {(Path(path).parts[0], method) for path, method, _label in videos}:
-        for those in pairs.values() if method not in ACTORS_METHODS else ():
-            for one, other in those:
-                fakes = (f"{one}_{other}", f"{other}_{one}")
-                for name in (one, other) if kind == "original_sequences" else fakes:
-                    path = f"{kind}/{method}/{kept}/videos/{name}.mp4"
-                    if path not in found.examples:
-                        found.problems.append(f"missing: {path}")
+    there = {(Path(path).parts[0], method) for path, method, _label in videos}
+    for kind, method in sorted(pair for pair in there if pair[1] not in ACTORS_METHODS):
+        for one, other in chain.from_iterable(pairs.values()):
+            fakes = (f"{one}_{other}", f"{other}_{one}")
+            for name in (one, other) if kind == "original_sequences" else fakes:
+                path = f"{kind}/{method}/{kept}/videos/{name}.mp4"
+                if path not in found.examples:
+                    found.problems.append(f"missing: {path}")
 
 
 def _compression(there: list[str], wanted: str | None, folder: Path) -> str:
