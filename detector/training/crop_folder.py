@@ -220,7 +220,7 @@ def videos_without_crops(folder: Path) -> list[str]:
     with path.open(newline="", encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row.get("status") != READ]
     return [
-        f"{row['path']}: {row['status']}" if row.get("path") else str(row.get("sentence"))
+        f"{row['status']}: {row['path']}" if row.get("path") else str(row.get("sentence"))
         for row in rows
     ]
 

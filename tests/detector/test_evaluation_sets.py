@@ -166,4 +166,4 @@ def test_videos_that_gave_no_crop_are_named(tmp_path: Path) -> None:
         ",unlabelled,unlabelled: stray.mp4,0,0,0\n"
     )
     [one] = read_sets([str(folder)], {})
-    assert one.problems == ("fake/2.mp4: no_face", "unlabelled: stray.mp4")
+    assert one.problems == ("no_face: fake/2.mp4", "unlabelled: stray.mp4")
