@@ -46,8 +46,10 @@ def evaluate(
     monkeypatch.setattr(evaluation._Networks, "detector", lambda self: detector)
     monkeypatch.setattr(evaluation._Networks, "network", lambda self: detector._network)
 
-    def evaluate(*arguments: object, out: str = "out") -> tuple[int, Path]:
-        given = [str(argument) for argument in (rows_checkpoint, *arguments)]
+    def evaluate(
+        *arguments: object, out: str = "out", checkpoint: Path = rows_checkpoint
+    ) -> tuple[int, Path]:
+        given = [str(argument) for argument in (checkpoint, *arguments)]
         folder = tmp_path / out
         status = main(["evaluate", *given, "--out", str(folder), "--sampling", "quick"])
         return status, folder
@@ -245,28 +247,27 @@ def test_crops_of_videos_are_evaluated_at_both_levels(evaluate: Evaluate, tmp_pa
 
 
 def test_figures_of_what_was_trained_on_stay_off_the_card(
-    rows_checkpoint: Path, dataset: Path, evaluate: Evaluate, capsys: pytest.CaptureFixture[str]
+    rows_checkpoint: Path,
+    dataset: Path,
+    tmp_path: Path,
+    evaluate: Evaluate,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    about = (rows_checkpoint / "metadata.json").read_text()
+    mine = shutil.copytree(rows_checkpoint, tmp_path / "mine")
     data = {"crops": ["faces"], "selection": 4, "calibration": 2, "split_seed": 3}
     training = {"data": data, "network": {"weights": "none"}}
-    checkpoints.update(rows_checkpoint, {"training": training})
-    learned = (rows_checkpoint / "metadata.json").read_text()
-    try:
-        assert evaluate(f"{dataset}:train", "--write")[0] == 1
-        assert "only figures of what it has never seen go onto a card" in capsys.readouterr().err
-        assert evaluate(f"{dataset}:train")[0] == 0
-        assert "its figures say little of other videos" in capsys.readouterr().err
-        assert (rows_checkpoint / "metadata.json").read_text() == learned
-        for part in ("val", "selection"):
-            assert evaluate(f"{dataset}:{part}", "--write", out=part)[0] == 0
-            assert "trained on" not in capsys.readouterr().err
-        unsure = training | {"network": {"weights": "another run"}}
-        checkpoints.update(rows_checkpoint, {"training": unsure})
-        assert evaluate(f"{dataset}:selection", out="selection")[0] == 0
-        assert "were trained on faces:selection is not known" in capsys.readouterr().err
-    finally:
-        (rows_checkpoint / "metadata.json").write_text(about)
+    before = checkpoints.update(mine, {"training": training})
+    assert evaluate(f"{dataset}:train", "--write", checkpoint=mine)[0] == 1
+    assert "only figures of what it has never seen go onto a card" in capsys.readouterr().err
+    assert evaluate(f"{dataset}:train", checkpoint=mine)[0] == 0
+    assert "its figures say little of other videos" in capsys.readouterr().err
+    assert checkpoints.read_metadata(mine).raw == before
+    for part in ("val", "selection"):
+        assert evaluate(f"{dataset}:{part}", "--write", out=part, checkpoint=mine)[0] == 0
+        assert "trained on" not in capsys.readouterr().err
+    checkpoints.update(mine, {"training": training | {"network": {"weights": "another run"}}})
+    assert evaluate(f"{dataset}:selection", out="selection", checkpoint=mine)[0] == 0
+    assert "were trained on faces:selection is not known" in capsys.readouterr().err
 
 
 def test_writing_puts_the_figures_into_checkpoint_and_card(
